@@ -1,0 +1,48 @@
+# make demo  - set up, then train, export, recommend and bench on built-in synthetic data
+# make test  - set up, then lint, type-check and test everything
+# PIP_ARGS passes options to pip, for example an index that serves CPU builds of PyTorch.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+C_FILES := $(wildcard sparsedevice/runtime/csrc/*.[ch])
+PIP_ARGS ?=
+
+.PHONY: setup build demo test lint types fix fuzz clean
+
+setup: $(STAMP) build
+
+# PyTorch first and alone: packages installed after it then accept the build that is there.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[train,onnx,executorch,dev]'
+	touch $@
+
+build: $(VENV)/.built
+
+$(VENV)/.built: $(STAMP) setup.py $(C_FILES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
+demo: setup
+	$(BIN)/python -m sparsedevice.demo
+
+test: setup lint types
+	$(BIN)/python -m pytest -n 2
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+
+types: setup
+	$(BIN)/mypy
+
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(C_FILES)
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info
