@@ -1,0 +1,5 @@
+"""``python -m sparsedevice`` is the command line."""
+
+from sparsedevice.cli import main
+
+main()

@@ -1,0 +1,250 @@
+"""The command line: one thin command per function of the same name, with the same argument names."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from sparsedevice import __version__
+from sparsedevice.errors import SparseDeviceError
+
+app = typer.Typer(
+    name="sparsedevice",
+    help="Train a sparse recommender to a byte budget, export it, and run it on a device.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+READING = "Reading and splitting DATA"
+TextOrJson = Annotated[Literal["text", "json"], typer.Option(help="How to print the answer.")]
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str, typer.Argument(help="A log (csv, tsv, parquet, .inter), a data folder, or 'synthetic'.")
+    ],
+    out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("run"),
+    model: Annotated[str, typer.Option(help="What is learnt.")] = "mf",
+    method: Annotated[str, typer.Option(help="How the sparse shape is found and moved.")] = "sparserec",
+    sparsity: Annotated[float, typer.Option(help="Share of entries that are zero, 0 to below 1.")] = 0.9,
+    dim: Annotated[
+        int | None, typer.Option(help="Width of the table; chosen by rule where not given.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training interactions.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed and threads, same files.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; all cores where not given.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")
+    ] = False,
+    format: Annotated[str, typer.Option(help="Format of DATA, or 'auto'.", rich_help_panel=READING)] = "auto",  # noqa: A002
+    user_column: Annotated[
+        str | None, typer.Option(help="Column of user ids.", rich_help_panel=READING)
+    ] = None,
+    item_column: Annotated[
+        str | None, typer.Option(help="Column of item ids.", rich_help_panel=READING)
+    ] = None,
+    rating_column: Annotated[
+        str | None, typer.Option(help="Column of ratings.", rich_help_panel=READING)
+    ] = None,
+    timestamp_column: Annotated[
+        str | None, typer.Option(help="Column of timestamps.", rich_help_panel=READING)
+    ] = None,
+    title_column: Annotated[
+        str | None, typer.Option(help="Column of item titles.", rich_help_panel=READING)
+    ] = None,
+    separator: Annotated[
+        str | None, typer.Option(help="Separator of a text table.", rich_help_panel=READING)
+    ] = None,
+    min_rating: Annotated[
+        float | None, typer.Option(help="Drop interactions rated lower.", rich_help_panel=READING)
+    ] = None,
+    k_core: Annotated[
+        int,
+        typer.Option(
+            help="Keep users and items with at least this many interactions.", rich_help_panel=READING
+        ),
+    ] = 0,
+    split: Annotated[
+        str, typer.Option(help="auto, given, random, leave-last or time.", rich_help_panel=READING)
+    ] = "auto",
+    test_fraction: Annotated[
+        float, typer.Option(help="Share of each user's interactions held out.", rich_help_panel=READING)
+    ] = 0.2,
+    validation_fraction: Annotated[
+        float, typer.Option(help="Share of train held out to choose by.", rich_help_panel=READING)
+    ] = 0.05,
+) -> None:
+    """Turn an interaction log into a run folder with a trained sparse model."""
+    from sparsedevice import terminal
+    from sparsedevice.data import DataOptions
+    from sparsedevice.training import train as train_run
+
+    options = DataOptions(
+        format=format,
+        user_column=user_column,
+        item_column=item_column,
+        rating_column=rating_column,
+        timestamp_column=timestamp_column,
+        title_column=title_column,
+        separator=separator,
+        min_rating=min_rating,
+        k_core=k_core,
+        split=split,
+        test_fraction=test_fraction,
+        validation_fraction=validation_fraction,
+        seed=seed,
+    )
+    run = train_run(
+        data,
+        out,
+        model=model,
+        method=method,
+        sparsity=sparsity,
+        dim=dim,
+        epochs=epochs,
+        seed=seed,
+        threads=threads,
+        resume=resume,
+        options=options,
+    )
+    terminal.show_run(run, out)
+
+
+@app.command()
+def evaluate(
+    run_or_bundle: Annotated[Path, typer.Argument(help="A run folder or a bundle.")],
+    data: Annotated[str | None, typer.Option(help="Data to evaluate on, where not the run's own.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="Length of the ranking.")] = 20,
+    output: TextOrJson = "text",
+) -> None:
+    """Rank all items for every test user and print Recall@k, NDCG@k, hit rate and coverage."""
+    from sparsedevice import terminal
+    from sparsedevice.evaluation import evaluate as evaluate_path
+
+    result = evaluate_path(run_or_bundle, data=data, k=k)
+    terminal.show(result, f"{run_or_bundle}", output)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    target: Annotated[
+        str, typer.Option(help="What the bundle is for; 'sparsedevice export --targets' lists them.")
+    ],
+    out: Annotated[Path, typer.Option(help="Bundle folder to write.")] = Path("bundle"),
+    values: Annotated[str, typer.Option(help="Coding of values: f32, f16 or int8.")] = "int8",
+    layout: Annotated[str, typer.Option(help="Layout of the table, or 'auto'.")] = "auto",
+    users: Annotated[
+        bool, typer.Option("--users", help="Ship the user rows and what each user has seen.")
+    ] = False,
+    output: TextOrJson = "text",
+) -> None:
+    """Pack a run and write a bundle for one target, with its accuracy measured from the artefact."""
+    from sparsedevice import terminal
+    from sparsedevice.exporters import export as export_run
+
+    bundle = export_run(run, target, out, values=values, layout=layout, users=users)
+    terminal.show_bundle(bundle, output)
+
+
+@app.command()
+def recommend(
+    bundle: Annotated[Path, typer.Argument(help="A bundle or a packed file.")],
+    user: Annotated[str | None, typer.Option(help="A user id that the bundle ships.")] = None,
+    history: Annotated[str | None, typer.Option(help="Item ids, separated by commas.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="How many items.")] = 10,
+    exclude: Annotated[
+        str, typer.Option(help="'seen', 'none', or ids to leave out besides the seen ones.")
+    ] = "seen",
+    candidates: Annotated[str | None, typer.Option(help="Choose among these item ids only.")] = None,
+    backend: Annotated[str | None, typer.Option(help="Backend, where not the target's own.")] = None,
+    output: TextOrJson = "text",
+) -> None:
+    """Answer with the k best items for a user, or for a history of item ids."""
+    from sparsedevice import terminal
+    from sparsedevice.exporters import open_bundle
+
+    recommender = open_bundle(bundle, backend=backend)
+    result = recommender.recommend(
+        history=None if history is None else _ids(history),
+        user=user,
+        k=k,
+        exclude=exclude if exclude in ("seen", "none") else _ids(exclude),
+        candidates=None if candidates is None else _ids(candidates),
+    )
+    terminal.show_recommendations(result, output)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A packed file or a bundle.")],
+    output: TextOrJson = "text",
+) -> None:
+    """Say what a packed file holds and what each part weighs."""
+    from sparsedevice import terminal
+    from sparsedevice.packing import inspect as inspect_file
+
+    terminal.show(inspect_file(file), f"{file}", output)
+
+
+@app.command()
+def bench(
+    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    backend: Annotated[str | None, typer.Option(help="core, numpy or onnx; else the target's own.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="Length of the ranking.")] = 20,
+    repetitions: Annotated[int, typer.Option(help="At least this many timed queries.")] = 200,
+    min_seconds: Annotated[float, typer.Option(help="And at least this long.")] = 1.0,
+    warmup: Annotated[int, typer.Option(help="Queries before the timed ones.")] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the query trace.")] = 0,
+    output: Annotated[Literal["md", "json"], typer.Option(help="How to print the answer.")] = "md",
+) -> None:
+    """Measure load time, first query, latency percentiles, bytes and memory of a bundle."""
+    from sparsedevice import terminal
+    from sparsedevice.bench import bench as bench_bundle
+    from sparsedevice.bench import render_markdown
+
+    result = bench_bundle(
+        bundle,
+        backend=backend,
+        k=k,
+        repetitions=repetitions,
+        min_seconds=min_seconds,
+        warmup=warmup,
+        seed=seed,
+    )
+    terminal.write(json.dumps(result, indent=2) if output == "json" else render_markdown(result))
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def _ids(text: str) -> list[str]:
+    return [id_.strip() for id_ in text.split(",") if id_.strip()]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; exit codes: 0 done, 2 the user can mend it, 130 interrupted."""
+    try:
+        app(arguments)
+    except SparseDeviceError as error:
+        sys.stderr.write(f"sparsedevice: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
