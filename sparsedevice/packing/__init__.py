@@ -1,0 +1,9 @@
+"""The packed file: writer, reader, quantisation."""
+
+from __future__ import annotations
+
+from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.packing.reader import PackedFile, inspect
+from sparsedevice.packing.writer import PackedInfo, pack
+
+__all__ = ["FoldIn", "PackedFile", "PackedInfo", "inspect", "pack"]

@@ -1,0 +1,317 @@
+"""The packed file, version 1: constants, header and section table. The promises are in docs/format.md."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Literal, get_args
+
+from sparsedevice.errors import ConfigError, PackedFileError
+
+Values = Literal["f32", "f16", "int8", "int4"]
+Layout = Literal["csr", "sliced"]
+Similarity = Literal["cosine", "dot"]
+
+MAGIC = b"\x93SDV\r\n\x1a\n"
+VERSION = 1
+BYTE_ORDER = 0x0A0B0C0D
+ALIGNMENT = 64
+MAX_ITEMS = 2**31 - 1
+MAX_USERS = 2**31 - 1
+MAX_DIM = 4096
+MAX_STRING_BYTES = 65_535
+#: Up to this many columns a column id is one byte, above it two.
+MAX_BYTE_DIM = 256
+#: Rows of one slice of the sliced layout.
+SLICE_ROWS = 64
+
+VALUES: tuple[Values, ...] = get_args(Values)
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
+
+_HEADER = struct.Struct("<8s5I4B3Q2I")
+_ENTRY = struct.Struct("<2I2Q")
+HEADER_BYTES = _HEADER.size
+ENTRY_BYTES = _ENTRY.size
+
+
+class Kind(IntEnum):
+    """What a section holds. Sections stand in the file in this order."""
+
+    ITEM_POINTERS = 1
+    ITEM_COLUMNS = 2
+    ITEM_VALUES = 3
+    ITEM_SCALES = 4
+    USER_POINTERS = 5
+    USER_COLUMNS = 6
+    USER_VALUES = 7
+    USER_SCALES = 8
+    SEEN_POINTERS = 9
+    SEEN_ROWS = 10
+    ITEM_ID_POINTERS = 11
+    ITEM_ID_BYTES = 12
+    ITEM_ID_ORDER = 13
+    USER_ID_POINTERS = 14
+    USER_ID_BYTES = 15
+    USER_ID_ORDER = 16
+    TITLE_POINTERS = 17
+    TITLE_BYTES = 18
+    FOLD_WEIGHTS = 19
+    FOLD_MATRIX = 20
+    METADATA = 21
+
+
+ITEM_KINDS = (Kind.ITEM_POINTERS, Kind.ITEM_COLUMNS, Kind.ITEM_VALUES, Kind.ITEM_SCALES)
+ITEM_ID_KINDS = (Kind.ITEM_ID_POINTERS, Kind.ITEM_ID_BYTES, Kind.ITEM_ID_ORDER)
+USER_KINDS = (Kind.USER_POINTERS, Kind.USER_COLUMNS, Kind.USER_VALUES, Kind.USER_SCALES)
+USER_ID_KINDS = (Kind.USER_ID_POINTERS, Kind.USER_ID_BYTES, Kind.USER_ID_ORDER)
+SEEN_KINDS = (Kind.SEEN_POINTERS, Kind.SEEN_ROWS)
+TITLE_KINDS = (Kind.TITLE_POINTERS, Kind.TITLE_BYTES)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One entry of the section table: bytes ``offset`` to ``offset + length`` and their CRC-32."""
+
+    kind: Kind
+    crc32: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """Counts and codes, each stored once.
+
+    Attributes:
+        nnz_items: entries of item rows, padding not counted.
+        nnz_users: entries of user rows; 0 without users.
+        nnz_seen: items in all seen lists; 0 without seen lists.
+    """
+
+    n_items: int
+    n_users: int
+    dim: int
+    values: Values
+    layout: Layout
+    similarity: Similarity
+    nnz_items: int
+    nnz_users: int
+    nnz_seen: int
+
+    @property
+    def column_bytes(self) -> int:
+        """Bytes of one column id: 1 up to 256 columns, else 2."""
+        return 1 if self.dim <= MAX_BYTE_DIM else 2
+
+    @property
+    def n_slices(self) -> int:
+        """Slices of 64 rows, the last one filled up with empty rows."""
+        return -(-self.n_items // SLICE_ROWS)
+
+
+def value_bytes(values: Values, count: int) -> int:
+    """Bytes that ``count`` values take; int4 values lie two in a byte."""
+    return {"f32": 4 * count, "f16": 2 * count, "int8": count, "int4": (count + 1) // 2}[values]
+
+
+def choose_layout(values: Values, dim: int) -> Layout:
+    """The layout that ``auto`` stands for: slices where the integer kernels scan them, else CSR."""
+    return "sliced" if values in ("int8", "int4") and dim <= MAX_BYTE_DIM else "csr"
+
+
+def check_layout(values: Values, layout: Layout, dim: int) -> None:
+    """Refuse a combination that the format does not have.
+
+    Raises:
+        ConfigError: if the sliced layout is asked for floats or for more than 256 columns.
+    """
+    if layout == "sliced" and choose_layout(values, dim) != "sliced":
+        raise ConfigError(
+            f"layout 'sliced' holds int8 or int4 values of at most {MAX_BYTE_DIM} columns,"
+            f" not {values} of {dim}; use layout 'csr'"
+        )
+
+
+def aligned(offset: int) -> int:
+    """The next multiple of 64 at or above ``offset``."""
+    return -(-offset // ALIGNMENT) * ALIGNMENT
+
+
+def build_head(header: Header, parts: Mapping[Kind, bytes]) -> tuple[bytes, list[Section]]:
+    """Header and section table of a file with these parts, and the sections themselves."""
+    kinds = sorted(parts)
+    offset = HEADER_BYTES + ENTRY_BYTES * len(kinds)
+    sections = []
+    for kind in kinds:
+        offset = aligned(offset)
+        sections.append(Section(kind, zlib.crc32(parts[kind]), offset, len(parts[kind])))
+        offset += len(parts[kind])
+    return encode_head(header, sections), sections
+
+
+def encode_head(header: Header, sections: Sequence[Section]) -> bytes:
+    """Header and section table as bytes, with their checksum."""
+    table = b"".join(_ENTRY.pack(s.kind, s.crc32, s.offset, s.length) for s in sections)
+
+    def head(checksum: int) -> bytes:
+        return _HEADER.pack(
+            MAGIC,
+            VERSION,
+            BYTE_ORDER,
+            header.n_items,
+            header.n_users,
+            header.dim,
+            VALUES.index(header.values),
+            LAYOUTS.index(header.layout),
+            SIMILARITIES.index(header.similarity),
+            0,
+            header.nnz_items,
+            header.nnz_users,
+            header.nnz_seen,
+            len(sections),
+            checksum,
+        )
+
+    return head(zlib.crc32(head(0) + table)) + table
+
+
+def decode_head(data: memoryview) -> tuple[Header, dict[Kind, Section]]:
+    """Read header and section table, in time that does not depend on the number of rows.
+
+    Raises:
+        PackedFileError: naming the first promise of docs/format.md that header or table breaks.
+    """
+    if len(data) < HEADER_BYTES:
+        if bytes(data[: len(MAGIC)]) != MAGIC[: len(data)]:
+            raise PackedFileError("magic", "this is not a sparsedevice packed file")
+        raise PackedFileError("truncated", f"the file ends after {len(data)} bytes, inside its header")
+    magic, version, byte_order, *counts, n_sections, checksum = _HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise PackedFileError("magic", "this is not a sparsedevice packed file")
+    if byte_order != BYTE_ORDER:
+        raise PackedFileError("byte-order", "the file was written with another byte order")
+    if version != VERSION:
+        raise PackedFileError(
+            "version", f"format version {version} is not known here (known: {VERSION}); update"
+        )
+    if n_sections > len(Kind):
+        raise PackedFileError("sections", f"the file claims {n_sections} sections; version 1 has {len(Kind)}")
+    end = HEADER_BYTES + ENTRY_BYTES * n_sections
+    if len(data) < end:
+        raise PackedFileError("truncated", f"the file ends after {len(data)} bytes, inside its section table")
+    if zlib.crc32(data[HEADER_BYTES:end], zlib.crc32(bytes(data[: HEADER_BYTES - 4]) + bytes(4))) != checksum:
+        raise PackedFileError("header-checksum", "header or section table do not match their checksum")
+    header = _decode_counts(counts)
+    sections = _decode_table(data, n_sections, end)
+    _check_presence(header, sections)
+    _check_lengths(header, sections)
+    return header, sections
+
+
+def _decode_counts(counts: list[int]) -> Header:
+    n_items, n_users, dim, values, layout, similarity, flags, nnz_items, nnz_users, nnz_seen = counts
+    if not (1 <= n_items <= MAX_ITEMS and n_users <= MAX_USERS and 1 <= dim <= MAX_DIM):
+        raise PackedFileError(
+            "counts", f"{n_items} items, {n_users} users, {dim} columns is outside the format"
+        )
+    if max(nnz_items, nnz_users, nnz_seen) > 0xFFFFFFFF:
+        raise PackedFileError("counts", "a table with 2^32 entries or more is outside the format")
+    if values >= len(VALUES) or layout >= len(LAYOUTS) or similarity >= len(SIMILARITIES) or flags:
+        codes = f"{values}, {layout}, {similarity}, {flags}"
+        raise PackedFileError("codes", f"unknown codes for values, layout, similarity, flags: {codes}")
+    header = Header(
+        n_items,
+        n_users,
+        dim,
+        VALUES[values],
+        LAYOUTS[layout],
+        SIMILARITIES[similarity],
+        nnz_items,
+        nnz_users,
+        nnz_seen,
+    )
+    if header.layout == "sliced" and choose_layout(header.values, dim) != "sliced":
+        raise PackedFileError(
+            "codes", f"layout 'sliced' does not hold {header.values} values of {dim} columns"
+        )
+    return header
+
+
+def _decode_table(data: memoryview, n_sections: int, end: int) -> dict[Kind, Section]:
+    sections: dict[Kind, Section] = {}
+    last = 0
+    for i in range(n_sections):
+        kind, crc32, offset, length = _ENTRY.unpack_from(data, HEADER_BYTES + ENTRY_BYTES * i)
+        if not last < kind <= len(Kind):
+            raise PackedFileError("sections", f"section {i} has kind {kind}, after kind {last}")
+        if offset != aligned(end):
+            raise PackedFileError(
+                "contiguous", f"section {Kind(kind).name} starts at {offset}, not {aligned(end)}"
+            )
+        if length > len(data) or offset + length > len(data):
+            raise PackedFileError(
+                "truncated",
+                f"section {Kind(kind).name} needs bytes up to {offset + length}, the file has {len(data)}",
+            )
+        last, end = kind, offset + length
+        sections[Kind(kind)] = Section(Kind(kind), crc32, offset, length)
+    if end != len(data):
+        raise PackedFileError("extent", f"the last section ends at byte {end}, the file at {len(data)}")
+    return sections
+
+
+def _check_presence(header: Header, sections: Mapping[Kind, Section]) -> None:
+    required = [*ITEM_KINDS, *ITEM_ID_KINDS, *((*USER_KINDS, *USER_ID_KINDS) if header.n_users else ())]
+    for group in (SEEN_KINDS, TITLE_KINDS):
+        if any(kind in sections for kind in group):
+            required += group
+    forbidden = () if header.n_users else (*USER_KINDS, *USER_ID_KINDS, *SEEN_KINDS)
+    for kind in required:
+        if kind not in sections:
+            raise PackedFileError("sections", f"section {kind.name} is missing")
+    for kind in forbidden:
+        if kind in sections:
+            raise PackedFileError("sections", f"section {kind.name} stands in a file without users")
+
+
+def _check_lengths(header: Header, sections: Mapping[Kind, Section]) -> None:
+    stored = header.nnz_items
+    if header.layout == "sliced":
+        # The entries stored, padding included, are what the columns take: one byte each.
+        stored = sections[Kind.ITEM_COLUMNS].length
+        if stored % SLICE_ROWS or stored > SLICE_ROWS * 0xFFFFFFFF or header.nnz_items > stored:
+            raise PackedFileError(
+                "lengths", f"{stored} bytes of columns cannot hold {header.nnz_items} entries"
+            )
+    n, u, sliced = header.n_items, header.n_users, header.layout == "sliced"
+    expected = {
+        Kind.ITEM_POINTERS: 4 * ((header.n_slices if sliced else n) + 1),
+        Kind.ITEM_COLUMNS: stored * header.column_bytes,
+        Kind.ITEM_VALUES: value_bytes(header.values, stored),
+        Kind.ITEM_SCALES: 4 * (SLICE_ROWS * header.n_slices if sliced else n),
+        Kind.USER_POINTERS: 4 * (u + 1),
+        Kind.USER_COLUMNS: header.nnz_users * header.column_bytes,
+        Kind.USER_VALUES: value_bytes(header.values, header.nnz_users),
+        Kind.USER_SCALES: 4 * u,
+        Kind.SEEN_POINTERS: 4 * (u + 1),
+        Kind.SEEN_ROWS: 4 * header.nnz_seen,
+        Kind.ITEM_ID_POINTERS: 4 * (n + 1),
+        Kind.ITEM_ID_ORDER: 4 * n,
+        Kind.USER_ID_POINTERS: 4 * (u + 1),
+        Kind.USER_ID_ORDER: 4 * u,
+        Kind.TITLE_POINTERS: 4 * (n + 1),
+        Kind.FOLD_WEIGHTS: 4 * n,
+        Kind.FOLD_MATRIX: 4 * header.dim * header.dim,
+    }
+    for kind, section in sections.items():
+        if section.length != expected.get(kind, section.length):
+            raise PackedFileError(
+                "lengths",
+                f"section {kind.name} has {section.length} bytes, the counts ask for {expected[kind]}",
+            )
+        if kind not in expected and section.length > 0xFFFFFFFF:
+            raise PackedFileError("lengths", f"section {kind.name} is longer than the format allows")

@@ -1,0 +1,191 @@
+"""Every promise of docs/format.md that header and section table alone do not show, checked in numpy."""
+
+from __future__ import annotations
+
+import zlib
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsedevice.errors import PackedFileError
+from sparsedevice.packing.format import MAX_STRING_BYTES, SLICE_ROWS, Kind
+from sparsedevice.packing.quantize import Rows
+from sparsedevice.packing.reader import PackedFile
+from sparsedevice.packing.sliced import entry_offsets, unpack_nibbles
+
+
+def verify_file(packed: PackedFile) -> None:
+    """Check all bytes.
+
+    Raises:
+        PackedFileError: naming the first broken promise.
+    """
+    _check_padding(packed)
+    for kind, section in packed.sections.items():
+        if zlib.crc32(packed.section(kind).data) != section.crc32:
+            raise PackedFileError("checksum", f"section {kind.name} does not match its checksum")
+    if packed.layout == "sliced":
+        _check_slices(packed)
+    else:
+        _check_pointers(packed, Kind.ITEM_POINTERS, packed.nnz)
+        _check_rows(packed, packed.item_rows, "item")
+    _check_scales(packed, Kind.ITEM_SCALES)
+    if packed.n_users:
+        _check_pointers(packed, Kind.USER_POINTERS, packed.header.nnz_users)
+        if packed.user_rows is not None:
+            _check_rows(packed, packed.user_rows, "user")
+        _check_scales(packed, Kind.USER_SCALES)
+        _check_vocabulary(packed, Kind.USER_ID_POINTERS)
+    if Kind.SEEN_ROWS in packed.sections:
+        _check_seen(packed)
+    _check_vocabulary(packed, Kind.ITEM_ID_POINTERS)
+    if Kind.TITLE_BYTES in packed.sections:
+        _check_strings(packed, Kind.TITLE_POINTERS)
+    for kind in (Kind.FOLD_WEIGHTS, Kind.FOLD_MATRIX):
+        if not np.isfinite(packed.section(kind, "<f4")).all():
+            raise PackedFileError("fold-in", f"section {kind.name} holds a number that is not finite")
+    check_metadata(packed)
+
+
+def check_metadata(packed: PackedFile) -> None:
+    """Refuse metadata that is not a JSON object of strings.
+
+    Raises:
+        PackedFileError: ``metadata``.
+    """
+    if not all(packed.metadata):
+        raise PackedFileError("metadata", "metadata has an empty key")
+
+
+def _check_padding(packed: PackedFile) -> None:
+    ends = [s.offset + s.length for s in packed.sections.values()]
+    starts = [s.offset for s in packed.sections.values()]
+    for end, start in zip(ends, starts[1:], strict=False):
+        if packed.data[end:start].any():
+            raise PackedFileError(
+                "padding", f"bytes {end} to {start}, between two sections, are not all zero"
+            )
+    if packed.values == "int4":
+        for kind, count in ((Kind.ITEM_VALUES, packed.nnz), (Kind.USER_VALUES, packed.header.nnz_users)):
+            nibbles = packed.section(kind)
+            if (packed.layout == "csr" or kind is Kind.USER_VALUES) and count % 2 and nibbles[-1] >> 4:
+                raise PackedFileError("padding", f"the last four bits of section {kind.name} are not zero")
+
+
+def _check_pointers(packed: PackedFile, kind: Kind, total: int) -> NDArray[np.int64]:
+    pointers = packed.section(kind, "<u4").astype(np.int64)
+    if pointers[0] != 0 or pointers[-1] != total:
+        raise PackedFileError(
+            "pointers", f"{kind.name} runs from {pointers[0]} to {pointers[-1]}, not 0 to {total}"
+        )
+    falls = np.flatnonzero(np.diff(pointers) < 0)
+    if len(falls):
+        raise PackedFileError("pointers", f"{kind.name} falls after row {falls[0]}")
+    return pointers
+
+
+def _check_rows(packed: PackedFile, rows: Rows, name: str) -> None:
+    if len(rows.columns) and int(rows.columns.max()) >= packed.dim:
+        raise PackedFileError("columns", f"a column of the {name} rows is not below {packed.dim}")
+    owner = np.repeat(np.arange(len(rows.scales)), np.diff(rows.indptr))
+    rising = (np.diff(rows.columns) > 0) | (np.diff(owner) > 0)
+    if not rising.all():
+        raise PackedFileError(
+            "columns", f"{name} row {owner[np.flatnonzero(~rising)[0]]} has columns out of order"
+        )
+    _check_values(packed, rows.values, name)
+
+
+def _check_values(packed: PackedFile, values: NDArray[np.generic], name: str) -> None:
+    bad = ~np.isfinite(values) | (values == 0)
+    if packed.values in ("int8", "int4"):
+        bad |= values == (-128 if packed.values == "int8" else -8)
+    if bad.any():
+        raise PackedFileError(
+            "values", f"entry {np.flatnonzero(bad)[0]} of the {name} rows has a forbidden value"
+        )
+
+
+def _check_scales(packed: PackedFile, kind: Kind) -> None:
+    scales = packed.section(kind, "<f4")
+    bad = ~(np.isfinite(scales) & (scales > 0))
+    if bad.any():
+        raise PackedFileError(
+            "scales", f"{kind.name} of row {np.flatnonzero(bad)[0]} is not finite and above 0"
+        )
+
+
+def _check_slices(packed: PackedFile) -> None:
+    columns = packed.section(Kind.ITEM_COLUMNS)
+    pointers = _check_pointers(packed, Kind.ITEM_POINTERS, len(columns) // SLICE_ROWS)
+    steps = np.diff(pointers)
+    if len(steps) and int(steps.max()) > packed.dim:
+        raise PackedFileError("pointers", f"a slice has {steps.max()} steps, more than {packed.dim} columns")
+    stored = packed.section(Kind.ITEM_VALUES)
+    values = (
+        unpack_nibbles(stored, pointers.astype(np.uint32))
+        if packed.values == "int4"
+        else stored.view(np.int8)
+    )
+    n_lanes = SLICE_ROWS * packed.header.n_slices
+    lane_steps = np.repeat(steps, SLICE_ROWS)
+    row = np.repeat(np.arange(n_lanes), lane_steps)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(lane_steps) - lane_steps, lane_steps)
+    at = entry_offsets(pointers, row, place)
+    columns, values = columns[at].astype(np.int32), values[at]
+    real = values != 0
+    if columns[~real].any():
+        raise PackedFileError("padding", "padding inside a slice has a column that is not 0")
+    follows = np.diff(row) == 0
+    if (follows & ~real[:-1] & real[1:]).any():
+        raise PackedFileError("padding", "a row of a slice goes on after its padding")
+    if real[row >= packed.n_items].any():
+        raise PackedFileError("padding", "the rows after the last item are not empty")
+    if int(real.sum()) != packed.nnz:
+        raise PackedFileError(
+            "values", f"the slices hold {int(real.sum())} entries, the header says {packed.nnz}"
+        )
+    counts = np.bincount(row[real], minlength=n_lanes)
+    longest = counts.reshape(-1, SLICE_ROWS).max(axis=1)
+    if (longest != steps).any():
+        raise PackedFileError(
+            "pointers", f"slice {np.flatnonzero(longest != steps)[0]} has more steps than its rows"
+        )
+    indptr = np.concatenate(([0], np.cumsum(counts)))
+    scales = packed.section(Kind.ITEM_SCALES, "<f4")
+    _check_rows(packed, Rows(indptr, columns[real], values[real], scales, packed.dim), "item")
+
+
+def _check_seen(packed: PackedFile) -> None:
+    pointers = _check_pointers(packed, Kind.SEEN_POINTERS, packed.header.nnz_seen)
+    rows = packed.section(Kind.SEEN_ROWS, "<u4").astype(np.int64)
+    owner = np.repeat(np.arange(packed.n_users), np.diff(pointers))
+    if len(rows) and int(rows.max()) >= packed.n_items:
+        raise PackedFileError("seen", f"a seen list names row {rows.max()} of {packed.n_items}")
+    if not ((np.diff(rows) > 0) | (np.diff(owner) > 0)).all():
+        raise PackedFileError("seen", "a seen list is not in increasing order")
+
+
+def _check_strings(packed: PackedFile, first: Kind) -> list[bytes]:
+    data = packed.section(Kind(first + 1)).tobytes()
+    pointers = _check_pointers(packed, first, len(data)).tolist()
+    strings = [data[a:b] for a, b in pairwise(pointers)]
+    for row, raw in enumerate(strings):
+        if len(raw) > MAX_STRING_BYTES:
+            raise PackedFileError("strings", f"string {row} of {first.name} has {len(raw)} bytes")
+        try:
+            raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise PackedFileError("strings", f"string {row} of {first.name} is not UTF-8") from None
+    return strings
+
+
+def _check_vocabulary(packed: PackedFile, first: Kind) -> None:
+    ids = _check_strings(packed, first)
+    order = packed.section(Kind(first + 2), "<u4").tolist()
+    if any(row >= len(ids) for row in order):
+        raise PackedFileError("ids", f"the order of {first.name} names a row that does not exist")
+    for a, b in pairwise(order):
+        if ids[a] >= ids[b]:
+            raise PackedFileError("ids", f"ids {ids[a]!r} and {ids[b]!r} are not distinct and in order")
