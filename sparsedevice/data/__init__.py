@@ -13,6 +13,6 @@ __all__ = [
     "SyntheticOptions",
     "checkerboard",
     "load_split",
-    "read_interactions",
     "make_synthetic",
+    "read_interactions",
 ]

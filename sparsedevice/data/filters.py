@@ -59,12 +59,12 @@ def distinct_pairs(
     n = len(interactions)
     time = interactions.timestamp
     pair = interactions.user_index.astype(np.int64) * interactions.n_items + interactions.item_index
-    position = np.arange(n)
-    # lexsort sorts by its last key first; the first of each run of equal pairs stays.
-    keys: list[NDArray[np.int64]] = [position, np.zeros(n, dtype=np.int64) if time is None else time]
+    group = np.zeros(n, dtype=np.int64) if part is None else part.astype(np.int64)
+    keys = [np.arange(n, dtype=np.int64)] + ([] if time is None else [time])
     if keep == "last":
         keys = [~key for key in keys]  # ~x is -x-1: the order reversed without overflow
-    order = np.lexsort((*keys, np.zeros(n, dtype=np.int8) if part is None else part, pair))
+    # lexsort sorts by its last key first; the first of each run of equal pairs stays.
+    order = np.lexsort([*keys, group, pair])
     mask = np.zeros(n, dtype=np.bool_)
     mask[order[np.diff(pair[order], prepend=-1) != 0]] = True
     return mask

@@ -28,8 +28,8 @@ class Interactions:
         titles: one title per item row, "" where unknown, or None.
 
     Raises:
-        DataError: if lengths disagree, an index lies outside its vocabulary, an id repeats, or a rating is not
-            finite.
+        DataError: if lengths disagree, an index lies outside its vocabulary, an id repeats, or a rating
+            is not finite.
     """
 
     user_index: NDArray[np.int32]
