@@ -1,13 +1,16 @@
 """Builds the C core as a Python extension; everything else is in pyproject.toml."""
 
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CSRC = "sparsedevice/runtime/csrc"
 # No contraction into fused multiply-adds: every backend must round in the same places.
-FLAGS = ["/O2"] if sys.platform == "win32" else ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"]
+FLAGS = (
+    ["/O2"] if sys.platform == "win32" else ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"]
+)
 
 
 class BuildCore(build_ext):
@@ -28,8 +31,8 @@ setup(
     ext_modules=[
         Extension(
             "sparsedevice.runtime._core",
-            sources=[f"{CSRC}/sd_core.c", f"{CSRC}/sd_python.c"],
-            depends=[f"{CSRC}/sd_core.h"],
+            sources=sorted(path.as_posix() for path in Path(CSRC).glob("*.c")),
+            depends=sorted(path.as_posix() for path in Path(CSRC).glob("*.[hi]*")),
             extra_compile_args=FLAGS,
         )
     ],

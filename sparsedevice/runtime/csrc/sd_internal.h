@@ -1,0 +1,229 @@
+/* Shared by the files of the core; not part of the interface. */
+#ifndef SD_INTERNAL_H
+#define SD_INTERNAL_H
+
+#include "sd_core.h"
+
+#include <stddef.h>
+
+#define SD_SLICE_ROWS 64u
+#define SD_MAX_DIM 4096u
+#define SD_MAX_BYTE_DIM 256u
+#define SD_MAX_STRING 65535u
+/* Rows whose scores are computed before they are compared with the best so far: 4 KB of floats. */
+#define SD_CHUNK_ROWS 1024u
+
+#if defined(__GNUC__) || defined(__clang__)
+#define SD_INLINE static inline __attribute__((always_inline))
+#else
+#define SD_INLINE static inline
+#endif
+
+enum sd_kind {
+    SD_K_ITEM_POINTERS = 1,
+    SD_K_ITEM_COLUMNS,
+    SD_K_ITEM_VALUES,
+    SD_K_ITEM_SCALES,
+    SD_K_USER_POINTERS,
+    SD_K_USER_COLUMNS,
+    SD_K_USER_VALUES,
+    SD_K_USER_SCALES,
+    SD_K_SEEN_POINTERS,
+    SD_K_SEEN_ROWS,
+    SD_K_ITEM_ID_POINTERS,
+    SD_K_ITEM_ID_BYTES,
+    SD_K_ITEM_ID_ORDER,
+    SD_K_USER_ID_POINTERS,
+    SD_K_USER_ID_BYTES,
+    SD_K_USER_ID_ORDER,
+    SD_K_TITLE_POINTERS,
+    SD_K_TITLE_BYTES,
+    SD_K_FOLD_WEIGHTS,
+    SD_K_FOLD_MATRIX,
+    SD_K_METADATA
+};
+
+/* Little-endian reads from any address. sd_open refuses machines of the other byte order. */
+SD_INLINE uint16_t sd_u16(const uint8_t *p) { return (uint16_t)(p[0] | (p[1] << 8)); }
+
+SD_INLINE uint32_t sd_u32(const uint8_t *p) {
+    return (uint32_t)p[0] | ((uint32_t)p[1] << 8) | ((uint32_t)p[2] << 16) | ((uint32_t)p[3] << 24);
+}
+
+SD_INLINE uint64_t sd_u64(const uint8_t *p) {
+    return (uint64_t)sd_u32(p) | ((uint64_t)sd_u32(p + 4) << 32);
+}
+
+SD_INLINE float sd_bits_float(uint32_t bits) {
+    union {
+        uint32_t u;
+        float f;
+    } both = {bits};
+    return both.f;
+}
+
+SD_INLINE uint32_t sd_float_bits(float value) {
+    union {
+        float f;
+        uint32_t u;
+    } both = {value};
+    return both.u;
+}
+
+SD_INLINE float sd_f32(const uint8_t *p) { return sd_bits_float(sd_u32(p)); }
+
+SD_INLINE float sd_f16(const uint8_t *p) {
+    uint32_t half = sd_u16(p);
+    uint32_t sign = (half & 0x8000u) << 16, exponent = (half >> 10) & 31u, fraction = half & 1023u;
+    if (exponent == 31)
+        return sd_bits_float(sign | 0x7F800000u | (fraction << 13));
+    if (exponent)
+        return sd_bits_float(sign | ((exponent + 112u) << 23) | (fraction << 13));
+    float small = (float)fraction * 5.9604644775390625e-8f; /* 2^-24 */
+    return sign ? -small : small;
+}
+
+/* Four-bit two's complement. */
+SD_INLINE int32_t sd_nibble(uint32_t bits) { return (int32_t)((bits & 15u) ^ 8u) - 8; }
+
+SD_INLINE uint32_t sd_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+/* A run of entries, clamped to the table whatever the pointers say, and never longer than dim. */
+typedef struct sd_range {
+    uint64_t begin;
+    uint32_t count;
+} sd_range;
+
+SD_INLINE sd_range sd_clamped(const uint8_t *pointers, uint64_t i, uint64_t total, uint32_t limit) {
+    uint64_t begin = sd_u32(pointers + 4 * i), end = sd_u32(pointers + 4 * i + 4);
+    if (end > total)
+        end = total;
+    if (begin > end)
+        begin = end;
+    uint64_t count = end - begin;
+    sd_range range = {begin, count > limit ? limit : (uint32_t)count};
+    return range;
+}
+
+/* A query as the kernels read it. Tables cover every column id that a file can hold (256, or 4096
+ * after masking), with zeros from dim on. */
+typedef struct sd_query {
+    const int8_t *table;  /* integer path */
+    const float *numbers; /* float path */
+    float scale;
+} sd_query;
+
+/* One row of a table in any layout: calls for its entries one after the other. */
+typedef struct sd_cursor {
+    const uint8_t *columns, *values;
+    uint64_t begin; /* entry, or first step of the slice */
+    uint32_t count; /* entries, or steps */
+    uint32_t lane;  /* sliced: row within the slice */
+    float scale;
+    sd_values kind;
+    sd_layout layout;
+    int wide; /* two-byte columns */
+} sd_cursor;
+
+sd_cursor sd_cursor_at(const sd_model *model, sd_table table, uint32_t row);
+
+/* Offset of entry `place` of a lane in a slice of `steps` steps (docs/format.md, "Slices"). */
+SD_INLINE uint32_t sd_slice_offset(uint32_t steps, uint32_t lane, uint32_t place) {
+    uint32_t quads = steps & ~3u, pairs = steps & 2u;
+    if (place < quads)
+        return SD_SLICE_ROWS * (place & ~3u) + 4u * lane + (place & 3u);
+    if (place < quads + pairs)
+        return SD_SLICE_ROWS * quads + 2u * lane + (place - quads);
+    return SD_SLICE_ROWS * (quads + pairs) + lane;
+}
+
+/* int4 in a slice of `steps` steps: byte and shift of the entry at `offset`. */
+SD_INLINE int32_t sd_slice_nibble(const uint8_t *slice, uint32_t steps, uint32_t offset) {
+    uint32_t half = offset < SD_SLICE_ROWS * (steps & ~1u) ? 64u : 32u;
+    uint32_t inside = offset % (2 * half); /* units of 64 start at multiples of 128 too */
+    uint8_t byte = slice[(offset - inside) / 2 + inside % half];
+    return sd_nibble(inside < half ? byte : (uint32_t)byte >> 4);
+}
+
+SD_INLINE uint32_t sd_cursor_column(const sd_cursor *at, uint32_t place) {
+    if (at->layout == SD_SLICED)
+        return at->columns[sd_slice_offset(at->count, at->lane, place)];
+    return at->wide ? sd_u16(at->columns + 2 * (at->begin + place)) & (SD_MAX_DIM - 1)
+                    : at->columns[at->begin + place];
+}
+
+SD_INLINE int32_t sd_cursor_integer(const sd_cursor *at, uint32_t place) {
+    if (at->layout == SD_SLICED) {
+        uint32_t offset = sd_slice_offset(at->count, at->lane, place);
+        return at->kind == SD_INT8 ? (int8_t)at->values[offset]
+                                   : sd_slice_nibble(at->values, at->count, offset);
+    }
+    uint64_t entry = at->begin + place;
+    return at->kind == SD_INT8 ? (int8_t)at->values[entry]
+                               : sd_nibble((uint32_t)at->values[entry / 2] >> (entry % 2 * 4));
+}
+
+SD_INLINE float sd_cursor_number(const sd_cursor *at, uint32_t place) {
+    uint64_t entry = at->begin + place;
+    if (at->kind == SD_F32)
+        return sd_f32(at->values + 4 * entry);
+    if (at->kind == SD_F16)
+        return sd_f16(at->values + 2 * entry);
+    return (float)sd_cursor_integer(at, place);
+}
+
+/* Scores of `count` rows from `first` on. For slices both are multiples of 64, and rows after the
+ * last item are scored too. */
+typedef void sd_scan(const sd_model *model, const sd_query *query, uint32_t first, uint32_t count,
+                     float *scores);
+
+sd_scan sd_scan_rows_scalar, sd_scan_slices_scalar;
+
+/* Append the key of each of 64 scores that is not below `least` (a NaN never is); returns how many.
+ * keys has room for 64. */
+typedef uint32_t sd_collect(const float *scores, float least, uint32_t first, uint64_t *keys);
+
+sd_collect sd_collect_scalar;
+
+/* Larger key: higher score, then lower row. */
+SD_INLINE uint64_t sd_key(float score, uint32_t row) {
+    uint32_t bits = sd_float_bits(score + 0.0f); /* one zero */
+    bits = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+    return ((uint64_t)bits << 32) | (uint32_t)~row;
+}
+
+SD_INLINE float sd_key_score(uint64_t key) {
+    uint32_t bits = (uint32_t)(key >> 32);
+    return sd_bits_float(bits & 0x80000000u ? bits & 0x7FFFFFFFu : ~bits);
+}
+
+SD_INLINE uint32_t sd_key_row(uint64_t key) { return ~(uint32_t)key; }
+
+#if (defined(__x86_64__) || defined(_M_X64)) && (defined(__GNUC__) || defined(__clang__))
+#define SD_X86 1
+uint64_t sd_x86_kernels(void);
+sd_scan sd_scan_slices_avx2, sd_scan_slices_avx512;
+sd_collect sd_collect_avx2, sd_collect_avx512;
+#endif
+
+uint32_t sd_crc32(uint32_t crc, const uint8_t *bytes, uint64_t count);
+
+/* Sort ascending and drop repeats; returns how many are left. */
+uint32_t sd_sort_unique(uint32_t *rows, uint32_t count);
+
+float sd_score_row(const sd_model *model, const sd_query *query, uint32_t row);
+
+/* Scratch is handed out in pieces, each aligned to 64 bytes. */
+typedef struct sd_arena {
+    uint8_t *next;
+    uint64_t left;
+} sd_arena;
+
+/* NULL where scratch is too small. */
+void *sd_take(sd_arena *arena, uint64_t bytes);
+
+uint64_t sd_query_bytes(const sd_model *model, const sd_request *request);
+sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_arena *arena,
+                         sd_query *query);
+
+#endif

@@ -1,0 +1,525 @@
+/* The core as a Python extension: one type, Model, that holds a buffer and answers in Python
+ * objects. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "sd_core.h"
+
+typedef struct {
+    PyTypeObject *model_type;
+    PyObject *refused; /* FormatError(promise) */
+    PyObject *config_error;
+    PyObject *unknown_id_error;
+} core_state;
+
+typedef struct {
+    PyObject_HEAD Py_buffer view;
+    sd_model model;
+} core_model;
+
+static core_state *state_of(core_model *self) { return PyType_GetModuleState(Py_TYPE(self)); }
+
+/* Rows of a list of ids, and the ids that have none. */
+typedef struct {
+    uint32_t *rows;
+    uint32_t count;
+} row_list;
+
+static void free_rows(row_list *list) { PyMem_Free(list->rows); }
+
+/* UTF-8 of an id: a string as it is, anything else through str(). *holder keeps it alive. 0: not an
+ * id that a file can hold; -1: error. */
+static int id_text(PyObject *id, PyObject **holder, const char **text, Py_ssize_t *length) {
+    *holder = PyUnicode_Check(id) ? Py_NewRef(id) : PyObject_Str(id);
+    if (!*holder)
+        return -1;
+    *text = PyUnicode_AsUTF8AndSize(*holder, length);
+    if (!*text) {
+        if (!PyErr_ExceptionMatches(PyExc_UnicodeEncodeError)) {
+            Py_CLEAR(*holder);
+            return -1;
+        }
+        PyErr_Clear();
+        return 0;
+    }
+    return 1;
+}
+
+/* Row of an id, SD_NO_ROW if unknown; -1 on error. */
+static int find_row(core_model *self, sd_table table, PyObject *id, uint32_t *row) {
+    PyObject *holder;
+    const char *text;
+    Py_ssize_t length;
+    int found = id_text(id, &holder, &text, &length);
+    if (found < 0)
+        return -1;
+    *row = found ? sd_find(&self->model, table, text, (uint64_t)length) : SD_NO_ROW;
+    Py_DECREF(holder);
+    return 0;
+}
+
+static int read_rows(core_model *self, const char *name, PyObject *ids, PyObject *unknown,
+                     row_list *list) {
+    core_state *state = state_of(self);
+    if (PyUnicode_Check(ids) || PyBytes_Check(ids)) {
+        PyErr_Format(state->config_error, "%s is %R; give a list of ids", name, ids);
+        return -1;
+    }
+    PyObject *fast = PySequence_Fast(ids, "ids must be a sequence");
+    if (!fast)
+        return -1;
+    Py_ssize_t n = PySequence_Fast_GET_SIZE(fast);
+    list->count = 0;
+    list->rows = n > INT32_MAX ? NULL : PyMem_Malloc(sizeof(uint32_t) * (size_t)(n ? n : 1));
+    if (!list->rows) {
+        Py_DECREF(fast);
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < n; i++) {
+        /* str() of an id may run Python code that changes the list. */
+        if (i >= PySequence_Fast_GET_SIZE(fast))
+            break;
+        PyObject *id = Py_NewRef(PySequence_Fast_GET_ITEM(fast, i));
+        uint32_t row;
+        int failed = find_row(self, SD_ITEMS, id, &row);
+        if (!failed && row != SD_NO_ROW) {
+            list->rows[list->count++] = row;
+        } else if (!failed && unknown) {
+            PyObject *text = PyObject_Str(id);
+            failed = !text || PyList_Append(unknown, text) ? -1 : 0;
+            Py_XDECREF(text);
+        } else if (!failed) {
+            PyErr_Format(state->unknown_id_error, "unknown item %R: it is not in this file", id);
+            failed = -1;
+        }
+        Py_DECREF(id);
+        if (failed) {
+            Py_DECREF(fast);
+            return -1;
+        }
+    }
+    Py_DECREF(fast);
+    return 0;
+}
+
+static PyObject *text_of(core_model *self, sd_text kind, uint32_t row) {
+    const char *string;
+    uint32_t length;
+    sd_string(&self->model, kind, row, &string, &length);
+    return PyUnicode_DecodeUTF8(string, (Py_ssize_t)length, "replace");
+}
+
+static PyObject *texts_of(core_model *self, sd_text kind, const uint32_t *rows, uint32_t count) {
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (uint32_t i = 0; list && i < count; i++) {
+        PyObject *text = text_of(self, kind, rows[i]);
+        if (!text) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, (Py_ssize_t)i, text);
+    }
+    return list;
+}
+
+/* Fill in who asks: exactly one of history and user. */
+static int read_source(core_model *self, PyObject *history, PyObject *user, PyObject *unknown,
+                       row_list *rows, sd_request *request) {
+    core_state *state = state_of(self);
+    if ((history == Py_None) == (user == Py_None)) {
+        PyErr_SetString(state->config_error, "give either a history or a user");
+        return -1;
+    }
+    if (history != Py_None) {
+        if (read_rows(self, "history", history, unknown, rows))
+            return -1;
+        request->source = SD_FROM_HISTORY;
+        request->history = rows->rows;
+        request->n_history = rows->count;
+        return 0;
+    }
+    request->source = SD_FROM_USER;
+    if (!self->model.n_users) {
+        PyErr_Format(state->unknown_id_error,
+                     "unknown user %R: this file ships no users; give a history instead", user);
+        return -1;
+    }
+    if (find_row(self, SD_USERS, user, &request->row))
+        return -1;
+    if (request->row == SD_NO_ROW) {
+        PyErr_Format(state->unknown_id_error,
+                     "unknown user %R: the file does not ship this user; give a history instead",
+                     user);
+        return -1;
+    }
+    return 0;
+}
+
+static int read_exclude(core_model *self, PyObject *exclude, PyObject *unknown, row_list *rows,
+                        sd_request *request) {
+    if (PyUnicode_Check(exclude)) {
+        if (PyUnicode_CompareWithASCIIString(exclude, "seen") == 0)
+            request->exclude_seen = 1;
+        else if (PyUnicode_CompareWithASCIIString(exclude, "none") != 0) {
+            PyErr_Format(state_of(self)->config_error,
+                         "exclude is %R; use 'seen', 'none' or a list of ids", exclude);
+            return -1;
+        }
+        return 0;
+    }
+    request->exclude_seen = 1;
+    if (read_rows(self, "exclude", exclude, unknown, rows))
+        return -1;
+    request->exclude = rows->rows;
+    request->n_exclude = rows->count;
+    return 0;
+}
+
+static int read_k(core_model *self, PyObject *k, uint32_t *result) {
+    PyObject *number = PyBool_Check(k) ? NULL : PyNumber_Index(k);
+    int overflow = 0;
+    long long value = number ? PyLong_AsLongLongAndOverflow(number, &overflow) : 0;
+    Py_XDECREF(number);
+    PyErr_Clear();
+    if (overflow > 0 || value > (long long)UINT32_MAX)
+        value = (long long)UINT32_MAX;
+    if (overflow < 0 || value < 1) {
+        PyErr_Format(state_of(self)->config_error, "k is %R; ask for 1 or more results", k);
+        return -1;
+    }
+    *result = (uint32_t)value;
+    return 0;
+}
+
+/* Run a request; (items, scores, rows, unknown, titles). Steals nothing. */
+static PyObject *answer(core_model *self, const sd_request *request, PyObject *unknown) {
+    uint32_t room = request->k < self->model.n_items ? request->k : self->model.n_items, count = 0;
+    uint64_t scratch_bytes = sd_scratch_bytes(&self->model, request);
+    PyObject *scores = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(4 * (uint64_t)room));
+    PyObject *rows = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(4 * (uint64_t)room));
+    void *scratch = PyMem_RawMalloc((size_t)scratch_bytes);
+    PyObject *items = NULL, *titles = NULL, *result = NULL;
+    if (scores && rows && scratch) {
+        uint32_t *row_numbers = (uint32_t *)(void *)PyBytes_AS_STRING(rows);
+        float *numbers = (float *)(void *)PyBytes_AS_STRING(scores);
+        sd_status status;
+        Py_BEGIN_ALLOW_THREADS;
+        status = sd_recommend(&self->model, request, scratch, scratch_bytes, row_numbers, numbers,
+                              &count);
+        Py_END_ALLOW_THREADS;
+        if (status)
+            PyErr_Format(PyExc_SystemError, "the core refused a request: %s",
+                         sd_status_name(status));
+        else {
+            items = texts_of(self, SD_ITEM_ID, row_numbers, count);
+            titles = self->model.sections[18] ? texts_of(self, SD_TITLE, row_numbers, count)
+                                              : Py_NewRef(Py_None);
+        }
+        if (count < room && items && titles &&
+            (_PyBytes_Resize(&scores, 4 * (Py_ssize_t)count) ||
+             _PyBytes_Resize(&rows, 4 * (Py_ssize_t)count)))
+            Py_CLEAR(items);
+    } else if (!PyErr_Occurred())
+        PyErr_NoMemory();
+    PyMem_RawFree(scratch);
+    if (items && titles)
+        result = PyTuple_Pack(5, items, scores, rows, unknown, titles);
+    Py_XDECREF(items);
+    Py_XDECREF(titles);
+    Py_XDECREF(scores);
+    Py_XDECREF(rows);
+    return result;
+}
+
+static int check_count(Py_ssize_t given, Py_ssize_t wanted) {
+    if (given == wanted)
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%zd arguments, not %zd", given, wanted);
+    return -1;
+}
+
+static PyObject *model_recommend(core_model *self, PyObject *const *args, Py_ssize_t n_args) {
+    sd_request request = {0};
+    row_list lists[3] = {{0}, {0}, {0}};
+    PyObject *result = NULL;
+    if (check_count(n_args, 5))
+        return NULL;
+    PyObject *unknown = PyList_New(0);
+    if (unknown && !read_k(self, args[2], &request.k) &&
+        !read_source(self, args[0], args[1], unknown, &lists[0], &request) &&
+        !read_exclude(self, args[3], unknown, &lists[1], &request)) {
+        int failed = 0;
+        if (args[4] != Py_None) {
+            failed = read_rows(self, "candidates", args[4], unknown, &lists[2]);
+            request.candidates = lists[2].rows;
+            request.n_candidates = lists[2].count;
+        }
+        if (!failed)
+            result = answer(self, &request, unknown);
+    }
+    for (int i = 0; i < 3; i++)
+        free_rows(&lists[i]);
+    Py_XDECREF(unknown);
+    return result;
+}
+
+static PyObject *model_similar(core_model *self, PyObject *const *args, Py_ssize_t n_args) {
+    sd_request request = {.source = SD_FROM_ITEM, .exclude_seen = 1};
+    if (check_count(n_args, 2) || read_k(self, args[1], &request.k) ||
+        find_row(self, SD_ITEMS, args[0], &request.row))
+        return NULL;
+    if (request.row == SD_NO_ROW)
+        return PyErr_Format(state_of(self)->unknown_id_error,
+                            "unknown item %R: it is not in this file", args[0]);
+    PyObject *unknown = PyList_New(0);
+    PyObject *result = unknown ? answer(self, &request, unknown) : NULL;
+    Py_XDECREF(unknown);
+    return result;
+}
+
+static PyObject *model_score(core_model *self, PyObject *const *args, Py_ssize_t n_args) {
+    sd_request request = {.k = 1};
+    row_list lists[2] = {{0}, {0}};
+    PyObject *scores = NULL;
+    if (check_count(n_args, 3))
+        return NULL;
+    PyObject *unknown = PyList_New(0);
+    if (unknown && !read_source(self, args[0], args[1], unknown, &lists[0], &request) &&
+        !read_rows(self, "items", args[2], NULL, &lists[1])) {
+        request.candidates = lists[1].rows;
+        request.n_candidates = lists[1].count;
+        uint64_t scratch_bytes = sd_scratch_bytes(&self->model, &request);
+        void *scratch = PyMem_RawMalloc((size_t)scratch_bytes);
+        scores = PyBytes_FromStringAndSize(NULL, 4 * (Py_ssize_t)lists[1].count);
+        if (scratch && scores) {
+            float *numbers = (float *)(void *)PyBytes_AS_STRING(scores);
+            sd_status status;
+            Py_BEGIN_ALLOW_THREADS;
+            status = sd_score(&self->model, &request, scratch, scratch_bytes, numbers);
+            Py_END_ALLOW_THREADS;
+            if (status) {
+                PyErr_Format(PyExc_SystemError, "the core refused a request: %s",
+                             sd_status_name(status));
+                Py_CLEAR(scores);
+            }
+        } else {
+            Py_CLEAR(scores);
+            PyErr_NoMemory();
+        }
+        PyMem_RawFree(scratch);
+    }
+    for (int i = 0; i < 2; i++)
+        free_rows(&lists[i]);
+    Py_XDECREF(unknown);
+    return scores;
+}
+
+/* (pointers int64, columns int32, values float32) of the rows of some ids. */
+static PyObject *model_lookup(core_model *self, PyObject *ids) {
+    row_list list = {0};
+    PyObject *pointers = NULL, *columns = NULL, *values = NULL, *result = NULL;
+    uint64_t dim = self->model.dim, total = 0;
+    if (read_rows(self, "items", ids, NULL, &list)) {
+        free_rows(&list);
+        return NULL;
+    }
+    uint16_t row_columns[4096];
+    float row_values[4096];
+    pointers = PyBytes_FromStringAndSize(NULL, 8 * ((Py_ssize_t)list.count + 1));
+    if (!pointers)
+        goto done;
+    int64_t *ends = (int64_t *)(void *)PyBytes_AS_STRING(pointers);
+    ends[0] = 0;
+    for (uint32_t i = 0; i < list.count; i++) {
+        uint32_t count;
+        sd_row(&self->model, SD_ITEMS, list.rows[i], row_columns, row_values, &count);
+        total += count;
+        ends[i + 1] = (int64_t)total;
+    }
+    columns = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(4 * total));
+    values = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(4 * total));
+    if (!columns || !values || dim > 4096)
+        goto done;
+    int32_t *column = (int32_t *)(void *)PyBytes_AS_STRING(columns);
+    float *value = (float *)(void *)PyBytes_AS_STRING(values);
+    for (uint32_t i = 0; i < list.count; i++) {
+        uint32_t count;
+        sd_row(&self->model, SD_ITEMS, list.rows[i], row_columns, row_values, &count);
+        for (uint32_t j = 0; j < count && ends[i] + j < ends[i + 1]; j++) {
+            column[ends[i] + j] = row_columns[j];
+            value[ends[i] + j] = row_values[j];
+        }
+    }
+    result = PyTuple_Pack(3, pointers, columns, values);
+done:
+    free_rows(&list);
+    Py_XDECREF(pointers);
+    Py_XDECREF(columns);
+    Py_XDECREF(values);
+    return result;
+}
+
+static PyObject *model_verify(core_model *self, PyObject *ignored) {
+    sd_status status;
+    (void)ignored;
+    Py_BEGIN_ALLOW_THREADS;
+    status = sd_verify(&self->model);
+    Py_END_ALLOW_THREADS;
+    if (status)
+        return PyErr_Format(state_of(self)->refused, "%s", sd_status_name(status));
+    Py_RETURN_NONE;
+}
+
+static const char *const kernel_names[] = {"scalar", "avx2",     "avx512",
+                                           "neon",   "neon-dot", "wasm-simd"};
+enum { N_KERNELS = sizeof kernel_names / sizeof *kernel_names };
+
+static PyObject *model_kernel(core_model *self, void *ignored) {
+    (void)ignored;
+    return PyUnicode_FromString(kernel_names[self->model.kernel]);
+}
+
+static PyObject *model_kernels(core_model *self, void *ignored) {
+    (void)ignored;
+    PyObject *names = PyList_New(0);
+    for (int i = 0; names && i < N_KERNELS; i++) {
+        if (!(self->model.kernels >> i & 1))
+            continue;
+        PyObject *name = PyUnicode_FromString(kernel_names[i]);
+        if (!name || PyList_Append(names, name))
+            Py_CLEAR(names);
+        Py_XDECREF(name);
+    }
+    return names;
+}
+
+static int set_kernel(core_model *self, PyObject *value, void *ignored) {
+    (void)ignored;
+    for (int i = 0; value && PyUnicode_Check(value) && i < N_KERNELS; i++)
+        if (PyUnicode_CompareWithASCIIString(value, kernel_names[i]) == 0 &&
+            !sd_select_kernel(&self->model, (sd_kernel)i))
+            return 0;
+    PyErr_Format(state_of(self)->config_error, "kernel %R does not run on this machine",
+                 value ? value : Py_None);
+    return -1;
+}
+
+static PyObject *model_n_items(core_model *self, void *ignored) {
+    (void)ignored;
+    return PyLong_FromUnsignedLong(self->model.n_items);
+}
+
+static PyObject *model_dim(core_model *self, void *ignored) {
+    (void)ignored;
+    return PyLong_FromUnsignedLong(self->model.dim);
+}
+
+static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    PyObject *source;
+    if (kwargs && PyDict_GET_SIZE(kwargs)) {
+        PyErr_SetString(PyExc_TypeError, "Model takes one buffer");
+        return NULL;
+    }
+    if (!PyArg_ParseTuple(args, "O", &source))
+        return NULL;
+    core_model *self = (core_model *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    if (PyObject_GetBuffer(source, &self->view, PyBUF_SIMPLE)) {
+        Py_DECREF(self);
+        return NULL;
+    }
+    sd_status status = sd_open(&self->model, self->view.buf, (uint64_t)self->view.len);
+    if (status) {
+        PyErr_Format(state_of(self)->refused, "%s", sd_status_name(status));
+        Py_DECREF(self);
+        return NULL;
+    }
+    return (PyObject *)self;
+}
+
+static void model_dealloc(core_model *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyBuffer_Release(&self->view);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef model_methods[] = {
+    {"recommend", (PyCFunction)(void (*)(void))model_recommend, METH_FASTCALL,
+     "recommend(history, user, k, exclude, candidates) -> (items, scores, rows, unknown, titles)"},
+    {"similar", (PyCFunction)(void (*)(void))model_similar, METH_FASTCALL,
+     "similar(item, k) -> (items, scores, rows, unknown, titles)"},
+    {"score", (PyCFunction)(void (*)(void))model_score, METH_FASTCALL,
+     "score(history, user, items) -> float32 bytes"},
+    {"lookup", (PyCFunction)model_lookup, METH_O,
+     "lookup(ids) -> (pointers int64, columns int32, values float32) as bytes"},
+    {"verify", (PyCFunction)model_verify, METH_NOARGS, "Check every promise of the format."},
+    {NULL, NULL, 0, NULL}};
+
+static PyGetSetDef model_fields[] = {
+    {"kernel", (getter)model_kernel, (setter)set_kernel, "Name of the kernel in use.", NULL},
+    {"kernels", (getter)model_kernels, NULL, "Kernels that run on this machine.", NULL},
+    {"n_items", (getter)model_n_items, NULL, "Rows of the item table.", NULL},
+    {"dim", (getter)model_dim, NULL, "Columns of the table.", NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+static PyType_Slot model_slots[] = {{Py_tp_new, (void *)model_new},
+                                    {Py_tp_dealloc, (void *)model_dealloc},
+                                    {Py_tp_methods, model_methods},
+                                    {Py_tp_getset, model_fields},
+                                    {Py_tp_doc, "A packed file in a buffer."},
+                                    {0, NULL}};
+
+static PyType_Spec model_spec = {"sparsedevice.runtime._core.Model", sizeof(core_model), 0,
+                                 Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE, model_slots};
+
+static int core_exec(PyObject *module) {
+    core_state *state = PyModule_GetState(module);
+    PyObject *errors = PyImport_ImportModule("sparsedevice.errors");
+    if (!errors)
+        return -1;
+    state->config_error = PyObject_GetAttrString(errors, "ConfigError");
+    state->unknown_id_error = PyObject_GetAttrString(errors, "UnknownIdError");
+    Py_DECREF(errors);
+    state->refused = PyErr_NewException("sparsedevice.runtime._core.Refused", NULL, NULL);
+    state->model_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &model_spec, NULL);
+    if (!state->config_error || !state->unknown_id_error || !state->refused || !state->model_type ||
+        PyModule_AddObjectRef(module, "Refused", state->refused) ||
+        PyModule_AddType(module, state->model_type))
+        return -1;
+    return 0;
+}
+
+static int core_traverse(PyObject *module, visitproc visit, void *arg) {
+    core_state *state = PyModule_GetState(module);
+    Py_VISIT(state->model_type);
+    Py_VISIT(state->refused);
+    Py_VISIT(state->config_error);
+    Py_VISIT(state->unknown_id_error);
+    return 0;
+}
+
+static int core_clear(PyObject *module) {
+    core_state *state = PyModule_GetState(module);
+    Py_CLEAR(state->model_type);
+    Py_CLEAR(state->refused);
+    Py_CLEAR(state->config_error);
+    Py_CLEAR(state->unknown_id_error);
+    return 0;
+}
+
+static PyModuleDef_Slot core_slots[] = {{Py_mod_exec, (void *)core_exec}, {0, NULL}};
+
+static struct PyModuleDef core_module = {PyModuleDef_HEAD_INIT,
+                                         "sparsedevice.runtime._core",
+                                         "The C core.",
+                                         sizeof(core_state),
+                                         NULL,
+                                         core_slots,
+                                         core_traverse,
+                                         core_clear,
+                                         NULL};
+
+PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&core_module); }

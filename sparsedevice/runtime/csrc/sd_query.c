@@ -1,0 +1,204 @@
+/* From a history, a user or an item to a query (docs/architecture.md, "Scores, exactly"). */
+#include "sd_internal.h"
+
+void *sd_take(sd_arena *arena, uint64_t bytes) {
+    uint64_t skip = (uint64_t)(-(uintptr_t)arena->next & 63u);
+    if (arena->left < skip || arena->left - skip < bytes)
+        return NULL;
+    uint8_t *taken = arena->next + skip;
+    arena->next = taken + bytes;
+    arena->left -= skip + bytes;
+    return taken;
+}
+
+sd_cursor sd_cursor_at(const sd_model *model, sd_table table, uint32_t row) {
+    uint32_t first = table == SD_ITEMS ? SD_K_ITEM_POINTERS : SD_K_USER_POINTERS;
+    sd_cursor at = {0};
+    at.kind = model->values;
+    at.layout = table == SD_ITEMS ? model->layout : SD_CSR;
+    at.wide = model->dim > SD_MAX_BYTE_DIM;
+    at.columns = model->sections[first + 1];
+    at.values = model->sections[first + 2];
+    at.scale = sd_f32(model->sections[first + 3] + 4 * (uint64_t)row);
+    if (at.layout == SD_CSR) {
+        uint64_t total = table == SD_ITEMS ? model->nnz_items : model->nnz_users;
+        sd_range range = sd_clamped(model->sections[first], row, total, model->dim);
+        at.begin = range.begin;
+        at.count = range.count;
+        return at;
+    }
+    sd_range range = sd_clamped(model->sections[first], row / SD_SLICE_ROWS,
+                                model->stored / SD_SLICE_ROWS, model->dim);
+    at.count = range.count;
+    at.lane = row % SD_SLICE_ROWS;
+    at.columns += SD_SLICE_ROWS * range.begin;
+    at.values += SD_SLICE_ROWS * range.begin / (model->values == SD_INT4 ? 2 : 1);
+    return at;
+}
+
+sd_status sd_row(const sd_model *model, sd_table table, uint32_t row, uint16_t *columns,
+                 float *values, uint32_t *count) {
+    *count = 0;
+    if (row >= (table == SD_ITEMS ? model->n_items : model->n_users))
+        return SD_BAD_ROW;
+    sd_cursor at = sd_cursor_at(model, table, row);
+    for (uint32_t i = 0; i < at.count; i++) {
+        float value = sd_cursor_number(&at, i);
+        if (at.layout == SD_SLICED) {
+            int32_t integer = sd_cursor_integer(&at, i);
+            if (integer == 0)
+                break; /* padding */
+            value = (float)integer;
+        }
+        columns[*count] = (uint16_t)sd_cursor_column(&at, i);
+        values[*count] = value * at.scale;
+        ++*count;
+    }
+    return SD_OK;
+}
+
+static double magnitude(double x) { return x < 0 ? -x : x; }
+
+/* sum[column] += weight * scale * value, in double and in this order. Columns beyond dim, which
+ * only an unverified file has, are dropped. */
+static void add_row(const sd_model *model, sd_table table, uint32_t row, double weight,
+                    double *sum) {
+    sd_cursor at = sd_cursor_at(model, table, row);
+    double factor = weight * (double)at.scale;
+    int integer = model->values >= SD_INT8;
+    for (uint32_t i = 0; i < at.count; i++) {
+        uint32_t column = sd_cursor_column(&at, i);
+        double value =
+            integer ? (double)sd_cursor_integer(&at, i) : (double)sd_cursor_number(&at, i);
+        if (column < model->dim)
+            sum[column] += factor * value;
+    }
+}
+
+/* Half to even, for |x| <= 2^51. */
+static int32_t round_even(double x) {
+    const double shift = 6755399441055744.0; /* 1.5 * 2^52 */
+    volatile double shifted = x + shift;
+    return (int32_t)(shifted - shift);
+}
+
+static uint32_t table_entries(const sd_model *model) {
+    return model->dim <= SD_MAX_BYTE_DIM ? SD_MAX_BYTE_DIM : SD_MAX_DIM;
+}
+
+static double square_root(double x) {
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_sqrt(x);
+#else
+    double root = x > 1 ? x : 1;
+    for (;;) { /* Newton from above; ends where it stops falling */
+        double next = 0.5 * (root + x / root);
+        if (!(next < root))
+            return root;
+        root = next;
+    }
+#endif
+}
+
+static void quantize(const sd_model *model, const double *q, sd_query *query, void *memory) {
+    uint32_t dim = model->dim, entries = table_entries(model);
+    int integer = model->values >= SD_INT8;
+    int8_t *table = memory;
+    float *numbers = memory;
+    double amax = 0;
+    query->table = integer ? table : NULL;
+    query->numbers = integer ? NULL : numbers;
+    query->scale = 0;
+    for (uint32_t i = 0; i < entries; i++) {
+        if (integer)
+            table[i] = 0;
+        else
+            numbers[i] = 0;
+    }
+    for (uint32_t i = 0; i < dim; i++) {
+        if (!(magnitude(q[i]) <= amax))
+            amax = magnitude(q[i]); /* a NaN stays, and is refused below */
+        if (amax != amax)
+            return;
+    }
+    double inverse = 127 / amax;
+    if (!(amax > 0) || !(inverse > 0) || !(inverse <= 1.7976931348623157e308))
+        return;
+    if (integer) {
+        uint32_t square = 0;
+        for (uint32_t i = 0; i < dim; i++) {
+            int32_t v = round_even(q[i] * inverse);
+            table[i] = (int8_t)v;
+            square += (uint32_t)(v * v);
+        }
+        query->scale = model->similarity == SD_DOT ? (float)(amax / 127)
+                                                   : (float)(1 / square_root((double)square));
+        return;
+    }
+    double length = 1;
+    query->scale = 1;
+    if (model->similarity == SD_COSINE) {
+        double square = 0;
+        for (uint32_t i = 0; i < dim; i++)
+            square += q[i] / amax * (q[i] / amax);
+        length = square_root(square);
+        for (uint32_t i = 0; i < dim; i++)
+            numbers[i] = (float)(q[i] / amax / length);
+        return;
+    }
+    for (uint32_t i = 0; i < dim; i++)
+        numbers[i] = (float)q[i];
+}
+
+uint64_t sd_query_bytes(const sd_model *model, const sd_request *request) {
+    uint64_t history = request->source == SD_FROM_HISTORY ? 4 * (uint64_t)request->n_history : 0;
+    return 4 * (uint64_t)table_entries(model) + 2 * 8 * (uint64_t)model->dim + history + 4 * 64;
+}
+
+static void fold_in(const sd_model *model, const uint32_t *history, uint32_t count, double *sum,
+                    double *q) {
+    const uint8_t *weights = model->sections[SD_K_FOLD_WEIGHTS];
+    const uint8_t *matrix = model->sections[SD_K_FOLD_MATRIX];
+    uint32_t dim = model->dim;
+    double *target = matrix ? sum : q;
+    for (uint32_t i = 0; i < count; i++) {
+        double weight = weights ? (double)sd_f32(weights + 4 * (uint64_t)history[i]) : 1.0;
+        add_row(model, SD_ITEMS, history[i], weight, target);
+    }
+    if (!matrix)
+        return;
+    for (uint32_t row = 0; row < dim; row++)
+        for (uint32_t column = 0; column < dim; column++)
+            q[row] += (double)sd_f32(matrix + 4 * ((uint64_t)row * dim + column)) * sum[column];
+}
+
+sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_arena *arena,
+                         sd_query *query) {
+    uint32_t dim = model->dim;
+    void *table = sd_take(arena, 4 * (uint64_t)table_entries(model));
+    double *q = sd_take(arena, 8 * (uint64_t)dim);
+    double *sum = sd_take(arena, 8 * (uint64_t)dim);
+    if (!table || !q || !sum)
+        return SD_BAD_REQUEST;
+    for (uint32_t i = 0; i < dim; i++)
+        q[i] = sum[i] = 0;
+    if (request->source == SD_FROM_HISTORY) {
+        uint32_t *rows = sd_take(arena, 4 * (uint64_t)request->n_history);
+        if (!rows)
+            return SD_BAD_REQUEST;
+        for (uint32_t i = 0; i < request->n_history; i++) {
+            rows[i] = request->history[i];
+            if (rows[i] >= model->n_items)
+                return SD_BAD_ROW;
+        }
+        uint32_t count = sd_sort_unique(rows, request->n_history);
+        fold_in(model, rows, count, sum, q);
+    } else {
+        sd_table from = request->source == SD_FROM_USER ? SD_USERS : SD_ITEMS;
+        if (request->row >= (from == SD_USERS ? model->n_users : model->n_items))
+            return SD_BAD_ROW;
+        add_row(model, from, request->row, 1.0, q);
+    }
+    quantize(model, q, query, table);
+    return SD_OK;
+}

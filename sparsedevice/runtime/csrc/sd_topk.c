@@ -1,0 +1,280 @@
+/* The best k rows: scan in chunks, keep what may still enter, cut back to k now and then. */
+#include "sd_internal.h"
+
+/* Keys that may pile up beyond k before they are cut back. */
+#define SD_SLACK 128u
+#define SD_INFINITY (sd_bits_float(0x7F800000u))
+#define SD_NOT_A_NUMBER (sd_bits_float(0x7FC00000u))
+
+typedef struct best {
+    uint64_t *keys; /* room for k + SD_SLACK + 64 */
+    uint32_t count, k;
+    float least; /* lower scores cannot enter any more */
+} best;
+
+static void sift_rows(uint32_t *rows, uint32_t root, uint32_t count) {
+    uint32_t moved = rows[root];
+    for (uint32_t child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && rows[child + 1] > rows[child])
+            child++;
+        if (rows[child] <= moved)
+            break;
+        rows[root] = rows[child];
+    }
+    rows[root] = moved;
+}
+
+uint32_t sd_sort_unique(uint32_t *rows, uint32_t count) {
+    if (count < 2)
+        return count;
+    for (uint32_t i = count / 2; i-- > 0;)
+        sift_rows(rows, i, count);
+    for (uint32_t end = count; --end > 0;) {
+        uint32_t top = rows[0];
+        rows[0] = rows[end];
+        rows[end] = top;
+        sift_rows(rows, 0, end);
+    }
+    uint32_t kept = 1;
+    for (uint32_t i = 1; i < count; i++)
+        if (rows[i] != rows[kept - 1])
+            rows[kept++] = rows[i];
+    return kept;
+}
+
+/* Heap with its smallest key on top. */
+static void sift_keys(uint64_t *keys, uint32_t root, uint32_t count) {
+    uint64_t moved = keys[root];
+    for (uint64_t child; (child = 2 * (uint64_t)root + 1) < count; root = (uint32_t)child) {
+        if (child + 1 < count && keys[child + 1] < keys[child])
+            child++;
+        if (keys[child] >= moved)
+            break;
+        keys[root] = keys[child];
+    }
+    keys[root] = moved;
+}
+
+/* Largest first. */
+static void sort_keys(uint64_t *keys, uint32_t count) {
+    for (uint32_t i = count / 2; i-- > 0;)
+        sift_keys(keys, i, count);
+    for (uint32_t end = count; end > 1;) {
+        uint64_t top = keys[0];
+        keys[0] = keys[--end];
+        keys[end] = top;
+        sift_keys(keys, 0, end);
+    }
+}
+
+/* Keep the k largest keys: the first k are a heap after the first call, later ones are offered to
+ * it. */
+static void cut_back(best *into) {
+    uint32_t k = into->k;
+    uint64_t *keys = into->keys;
+    if (into->count < k)
+        return;
+    for (uint32_t i = k / 2; i-- > 0;)
+        sift_keys(keys, i, k);
+    for (uint32_t i = k; i < into->count; i++)
+        if (keys[i] > keys[0]) {
+            keys[0] = keys[i];
+            sift_keys(keys, 0, k);
+        }
+    into->count = k;
+    into->least = sd_key_score(keys[0]);
+}
+
+/* A list of rows in ascending order and how far it has been used. */
+typedef struct list {
+    const uint8_t *rows;
+    uint64_t at, count;
+} list;
+
+/* Rows of the list within [first, first + count) become NaN, which no comparison lets in. */
+static void leave_out(list *out, uint32_t first, uint32_t count, float *scores) {
+    for (; out->at < out->count; out->at++) {
+        uint32_t row = sd_u32(out->rows + 4 * out->at);
+        if (row >= first + count)
+            return;
+        if (row >= first)
+            scores[row - first] = SD_NOT_A_NUMBER;
+    }
+}
+
+static sd_scan *choose_scan(const sd_model *model) {
+    if (model->layout == SD_CSR)
+        return sd_scan_rows_scalar;
+#ifdef SD_X86
+    if (model->kernel == SD_KERNEL_AVX512)
+        return sd_scan_slices_avx512;
+    if (model->kernel == SD_KERNEL_AVX2)
+        return sd_scan_slices_avx2;
+#endif
+    return sd_scan_slices_scalar;
+}
+
+static sd_collect *choose_collect(const sd_model *model) {
+#ifdef SD_X86
+    if (model->kernel == SD_KERNEL_AVX512)
+        return sd_collect_avx512;
+    if (model->kernel == SD_KERNEL_AVX2)
+        return sd_collect_avx2;
+#endif
+    (void)model;
+    return sd_collect_scalar;
+}
+
+static void scan_all(const sd_model *model, const sd_query *query, list *lists, best *into) {
+    float scores[SD_CHUNK_ROWS];
+    sd_scan *scan = choose_scan(model);
+    sd_collect *collect = choose_collect(model);
+    for (uint32_t first = 0; first < model->n_items; first += SD_CHUNK_ROWS) {
+        uint32_t count = sd_min(model->n_items - first, SD_CHUNK_ROWS);
+        uint32_t whole = (count + SD_SLICE_ROWS - 1) & ~(SD_SLICE_ROWS - 1);
+        scan(model, query, first, model->layout == SD_SLICED ? whole : count, scores);
+        for (uint32_t i = count; i < whole; i++)
+            scores[i] = SD_NOT_A_NUMBER;
+        leave_out(&lists[0], first, count, scores);
+        leave_out(&lists[1], first, count, scores);
+        for (uint32_t i = 0; i < whole; i += SD_SLICE_ROWS) {
+            into->count += collect(scores + i, into->least, first + i, into->keys + into->count);
+            if (into->count >= into->k + SD_SLACK)
+                cut_back(into);
+        }
+    }
+}
+
+static int holds(const list *rows, uint32_t row) {
+    uint64_t low = 0, high = rows->count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        uint32_t found = sd_u32(rows->rows + 4 * middle);
+        if (found == row)
+            return 1;
+        if (found < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return 0;
+}
+
+static void scan_candidates(const sd_model *model, const sd_query *query,
+                            const uint32_t *candidates, uint32_t n_candidates, const list *lists,
+                            best *into) {
+    for (uint32_t i = 0; i < n_candidates; i++) {
+        uint32_t row = candidates[i];
+        if (holds(&lists[0], row) || holds(&lists[1], row))
+            continue;
+        float score = sd_score_row(model, query, row);
+        if (!(score >= into->least))
+            continue;
+        into->keys[into->count++] = sd_key(score, row);
+        if (into->count >= into->k + SD_SLACK)
+            cut_back(into);
+    }
+}
+
+/* A sorted copy of up to two lists of rows; NULL where scratch is too small or a row is too large.
+ */
+static sd_status sorted_copy(const sd_model *model, sd_arena *arena, const uint32_t *a,
+                             uint32_t n_a, const uint32_t *b, uint32_t n_b, uint32_t **rows,
+                             uint32_t *count) {
+    *rows = sd_take(arena, 4 * ((uint64_t)n_a + n_b));
+    if (!*rows || (uint64_t)n_a + n_b > UINT32_MAX)
+        return SD_BAD_REQUEST;
+    for (uint32_t i = 0; i < n_a + n_b; i++) {
+        (*rows)[i] = i < n_a ? a[i] : b[i - n_a];
+        if ((*rows)[i] >= model->n_items)
+            return SD_BAD_ROW;
+    }
+    *count = sd_sort_unique(*rows, n_a + n_b);
+    return SD_OK;
+}
+
+static uint64_t list_bytes(const sd_request *request) {
+    return 4 * ((uint64_t)request->n_history + request->n_exclude + request->n_candidates + 1) +
+           3 * 64;
+}
+
+uint64_t sd_scratch_bytes(const sd_model *model, const sd_request *request) {
+    uint64_t k = sd_min(request->k, model->n_items);
+    return sd_query_bytes(model, request) + list_bytes(request) + 8 * (k + SD_SLACK + 64) + 128;
+}
+
+/* The rows to leave out: a sorted list of the caller's, and the user's seen list in the file. */
+static sd_status find_excluded(const sd_model *model, const sd_request *request, sd_arena *arena,
+                               list *lists) {
+    const uint32_t *own = NULL;
+    uint32_t n_own = 0, *rows, count;
+    if (request->exclude_seen && request->source == SD_FROM_HISTORY) {
+        own = request->history;
+        n_own = request->n_history;
+    } else if (request->exclude_seen && request->source == SD_FROM_ITEM) {
+        own = &request->row;
+        n_own = 1;
+    } else if (request->exclude_seen && model->sections[SD_K_SEEN_ROWS]) {
+        sd_range range = sd_clamped(model->sections[SD_K_SEEN_POINTERS], request->row,
+                                    model->nnz_seen, UINT32_MAX);
+        lists[1].rows = model->sections[SD_K_SEEN_ROWS] + 4 * range.begin;
+        lists[1].count = range.count;
+    }
+    sd_status status =
+        sorted_copy(model, arena, own, n_own, request->exclude, request->n_exclude, &rows, &count);
+    lists[0].rows = (const uint8_t *)rows;
+    lists[0].count = count;
+    return status;
+}
+
+sd_status sd_recommend(const sd_model *model, const sd_request *request, void *scratch,
+                       uint64_t scratch_bytes, uint32_t *rows, float *scores, uint32_t *count) {
+    sd_arena arena = {scratch, scratch_bytes};
+    sd_query query;
+    list lists[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
+    uint32_t *candidates = NULL, n_candidates = 0;
+    *count = 0;
+    if (!request->k)
+        return SD_BAD_REQUEST;
+    sd_status status = sd_build_query(model, request, &arena, &query);
+    if (!status)
+        status = find_excluded(model, request, &arena, lists);
+    if (!status && request->candidates)
+        status = sorted_copy(model, &arena, request->candidates, request->n_candidates, NULL, 0,
+                             &candidates, &n_candidates);
+    if (status)
+        return status;
+    best into = {NULL, 0, sd_min(request->k, model->n_items), -SD_INFINITY};
+    into.keys = sd_take(&arena, 8 * ((uint64_t)into.k + SD_SLACK + 64));
+    if (!into.keys)
+        return SD_BAD_REQUEST;
+    if (request->candidates)
+        scan_candidates(model, &query, candidates, n_candidates, lists, &into);
+    else
+        scan_all(model, &query, lists, &into);
+    cut_back(&into);
+    sort_keys(into.keys, into.count);
+    for (uint32_t i = 0; i < into.count; i++) {
+        rows[i] = sd_key_row(into.keys[i]);
+        scores[i] = sd_key_score(into.keys[i]);
+    }
+    *count = into.count;
+    return SD_OK;
+}
+
+sd_status sd_score(const sd_model *model, const sd_request *request, void *scratch,
+                   uint64_t scratch_bytes, float *scores) {
+    sd_arena arena = {scratch, scratch_bytes};
+    sd_query query;
+    sd_status status = sd_build_query(model, request, &arena, &query);
+    if (status)
+        return status;
+    if (!request->candidates)
+        return SD_BAD_REQUEST;
+    for (uint32_t i = 0; i < request->n_candidates; i++) {
+        if (request->candidates[i] >= model->n_items)
+            return SD_BAD_ROW;
+        scores[i] = sd_score_row(model, &query, request->candidates[i]);
+    }
+    return SD_OK;
+}

@@ -1,0 +1,310 @@
+/* Every promise of docs/format.md that header and section table alone do not show. */
+#include "sd_internal.h"
+
+static int is_finite(float value) { return value - value == 0; }
+
+static sd_status check_pointers(const sd_model *model, uint32_t kind, uint64_t count,
+                                uint64_t total) {
+    const uint8_t *pointers = model->sections[kind];
+    if (sd_u32(pointers) != 0 || sd_u32(pointers + 4 * count) != total)
+        return SD_POINTERS;
+    for (uint64_t i = 0; i < count; i++)
+        if (sd_u32(pointers + 4 * i) > sd_u32(pointers + 4 * i + 4))
+            return SD_POINTERS;
+    return SD_OK;
+}
+
+/* Columns rise and are below dim, values are finite, in range and not zero; padding only where
+ * slices have it, after the entries, and all zero. *count: entries of the row. */
+static sd_status check_row(const sd_model *model, sd_table table, uint32_t row, uint32_t *count) {
+    sd_cursor at = sd_cursor_at(model, table, row);
+    int32_t last = -1;
+    uint32_t padding = 0;
+    *count = 0;
+    for (uint32_t i = 0; i < at.count; i++) {
+        uint32_t column = at.layout == SD_CSR && at.wide ? sd_u16(at.columns + 2 * (at.begin + i))
+                                                         : sd_cursor_column(&at, i);
+        if (at.layout == SD_SLICED && sd_cursor_integer(&at, i) == 0) {
+            if (column)
+                return SD_PADDING;
+            padding = 1;
+            continue;
+        }
+        if (padding)
+            return SD_PADDING;
+        if (column >= model->dim || (int32_t)column <= last)
+            return SD_COLUMNS;
+        if (model->values >= SD_INT8) {
+            int32_t value = sd_cursor_integer(&at, i);
+            if (value == 0 || value == (model->values == SD_INT8 ? -128 : -8))
+                return SD_VALUES;
+        } else {
+            float value = sd_cursor_number(&at, i);
+            if (value == 0 || !is_finite(value))
+                return SD_VALUES;
+        }
+        last = (int32_t)column;
+        ++*count;
+    }
+    return SD_OK;
+}
+
+static sd_status check_rows(const sd_model *model, sd_table table) {
+    uint32_t first = table == SD_ITEMS ? SD_K_ITEM_POINTERS : SD_K_USER_POINTERS;
+    uint32_t n = table == SD_ITEMS ? model->n_items : model->n_users;
+    uint64_t nnz = table == SD_ITEMS ? model->nnz_items : model->nnz_users;
+    sd_status status = check_pointers(model, first, n, nnz);
+    for (uint32_t row = 0; row < n && !status; row++) {
+        uint32_t count;
+        const uint8_t *pointer = model->sections[first] + 4 * (uint64_t)row;
+        if (sd_u32(pointer + 4) - sd_u32(pointer) > model->dim)
+            return SD_COLUMNS;
+        status = check_row(model, table, row, &count);
+    }
+    return status;
+}
+
+static sd_status check_slices(const sd_model *model) {
+    const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
+    uint64_t entries = 0;
+    sd_status status =
+        check_pointers(model, SD_K_ITEM_POINTERS, model->n_slices, model->stored / SD_SLICE_ROWS);
+    for (uint32_t slice = 0; slice < model->n_slices && !status; slice++) {
+        uint32_t steps =
+            sd_u32(pointers + 4 * (uint64_t)slice + 4) - sd_u32(pointers + 4 * (uint64_t)slice);
+        uint32_t longest = 0;
+        if (steps > model->dim)
+            return SD_POINTERS;
+        for (uint32_t lane = 0; lane < SD_SLICE_ROWS; lane++) {
+            uint32_t row = slice * SD_SLICE_ROWS + lane, count;
+            status = check_row(model, SD_ITEMS, row, &count);
+            if (status)
+                return status;
+            if (row >= model->n_items && count)
+                return SD_PADDING;
+            longest = count > longest ? count : longest;
+            entries += count;
+        }
+        if (longest != steps)
+            return SD_POINTERS;
+    }
+    return status ? status : entries == model->nnz_items ? SD_OK : SD_VALUES;
+}
+
+static sd_status check_floats(const sd_model *model, uint32_t kind, int positive,
+                              sd_status broken) {
+    const uint8_t *bytes = model->sections[kind];
+    for (uint64_t i = 0; bytes && i < model->lengths[kind]; i += 4) {
+        float value = sd_f32(bytes + i);
+        if (!is_finite(value) || (positive && !(value > 0)))
+            return broken;
+    }
+    return SD_OK;
+}
+
+static sd_status check_seen(const sd_model *model) {
+    const uint8_t *pointers = model->sections[SD_K_SEEN_POINTERS];
+    const uint8_t *rows = model->sections[SD_K_SEEN_ROWS];
+    if (!rows)
+        return SD_OK;
+    sd_status status = check_pointers(model, SD_K_SEEN_POINTERS, model->n_users, model->nnz_seen);
+    for (uint32_t user = 0; user < model->n_users && !status; user++) {
+        uint64_t begin = sd_u32(pointers + 4 * (uint64_t)user);
+        uint64_t end = sd_u32(pointers + 4 * (uint64_t)user + 4);
+        for (uint64_t i = begin; i < end; i++) {
+            uint32_t row = sd_u32(rows + 4 * i);
+            if (row >= model->n_items || (i > begin && row <= sd_u32(rows + 4 * i - 4)))
+                return SD_SEEN;
+        }
+    }
+    return status;
+}
+
+/* Length of the UTF-8 character at `p`, of which `left` bytes are there; 0 if it is not one. */
+static uint32_t utf8_length(const uint8_t *p, uint64_t left) {
+    uint32_t length = p[0] < 0x80   ? 1
+                      : p[0] < 0xC2 ? 0
+                      : p[0] < 0xE0 ? 2
+                      : p[0] < 0xF0 ? 3
+                      : p[0] < 0xF5 ? 4
+                                    : 0;
+    if (length > left)
+        return 0;
+    for (uint32_t i = 1; i < length; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    if (length == 3 && ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F)))
+        return 0;
+    if (length == 4 && ((p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F)))
+        return 0;
+    return length;
+}
+
+static int is_utf8(const uint8_t *p, uint64_t count) {
+    while (count) {
+        uint32_t length = utf8_length(p, count);
+        if (!length)
+            return 0;
+        p += length;
+        count -= length;
+    }
+    return 1;
+}
+
+static sd_status check_strings(const sd_model *model, uint32_t first, uint32_t n) {
+    const uint8_t *pointers = model->sections[first];
+    if (!pointers)
+        return SD_OK;
+    sd_status status = check_pointers(model, first, n, model->lengths[first + 1]);
+    for (uint32_t i = 0; i < n && !status; i++) {
+        uint32_t begin = sd_u32(pointers + 4 * (uint64_t)i),
+                 end = sd_u32(pointers + 4 * (uint64_t)i + 4);
+        if (end - begin > SD_MAX_STRING ||
+            !is_utf8(model->sections[first + 1] + begin, end - begin))
+            return SD_STRINGS;
+    }
+    return status;
+}
+
+/* Ids in the order of section `first + 2` rise strictly: they are distinct, and the order has each
+ * once. */
+static sd_status check_ids(const sd_model *model, uint32_t first, uint32_t n) {
+    const uint8_t *pointers = model->sections[first], *bytes = model->sections[first + 1];
+    const uint8_t *order = model->sections[first + 2];
+    uint32_t last_begin = 0, last_end = 0;
+    sd_status status = check_strings(model, first, n);
+    for (uint32_t i = 0; i < n && !status; i++) {
+        uint32_t row = sd_u32(order + 4 * (uint64_t)i);
+        if (row >= n)
+            return SD_IDS;
+        uint32_t begin = sd_u32(pointers + 4 * (uint64_t)row);
+        uint32_t end = sd_u32(pointers + 4 * (uint64_t)row + 4);
+        uint32_t a = last_begin, b = begin;
+        while (a < last_end && b < end && bytes[a] == bytes[b])
+            a++, b++;
+        if (i && (b == end || (a < last_end && bytes[a] > bytes[b])))
+            return SD_IDS;
+        last_begin = begin;
+        last_end = end;
+    }
+    return status;
+}
+
+/* Bytes between sections are zero, and so is an int4 value after the last. */
+static sd_status check_padding(const sd_model *model) {
+    const uint8_t *end = NULL;
+    for (uint32_t kind = 1; kind <= SD_KINDS; kind++) {
+        if (!model->sections[kind])
+            continue;
+        for (; end && end < model->sections[kind]; end++)
+            if (*end)
+                return SD_PADDING;
+        end = model->sections[kind] + model->lengths[kind];
+    }
+    if (model->values == SD_INT4) {
+        if (model->layout == SD_CSR && model->nnz_items & 1 &&
+            model->sections[SD_K_ITEM_VALUES][model->nnz_items / 2] >> 4)
+            return SD_PADDING;
+        if (model->nnz_users & 1 && model->sections[SD_K_USER_VALUES][model->nnz_users / 2] >> 4)
+            return SD_PADDING;
+    }
+    return SD_OK;
+}
+
+static uint64_t skip_space(const uint8_t *p, uint64_t at, uint64_t count) {
+    while (at < count && (p[at] == ' ' || p[at] == '\t' || p[at] == '\n' || p[at] == '\r'))
+        at++;
+    return at;
+}
+
+/* Position after the JSON string at `at`, or 0 if there is none. */
+static uint64_t skip_string(const uint8_t *p, uint64_t at, uint64_t count) {
+    if (at >= count || p[at] != '"')
+        return 0;
+    for (at++; at < count && p[at] != '"'; at++) {
+        if (p[at] < 0x20)
+            return 0;
+        if (p[at] != '\\')
+            continue;
+        if (++at >= count)
+            return 0;
+        if (p[at] == 'u') {
+            for (uint32_t i = 0; i < 4; i++) {
+                uint8_t c = ++at < count ? (uint8_t)(p[at] | 0x20) : 0;
+                if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+                    return 0;
+            }
+        } else if (p[at] != '"' && p[at] != '\\' && p[at] != '/' && p[at] != 'b' && p[at] != 'f' &&
+                   p[at] != 'n' && p[at] != 'r' && p[at] != 't')
+            return 0;
+    }
+    return at < count ? at + 1 : 0;
+}
+
+/* A JSON object of strings. */
+static sd_status check_metadata(const sd_model *model) {
+    const uint8_t *p = model->sections[SD_K_METADATA];
+    uint64_t count = model->lengths[SD_K_METADATA], at;
+    if (!p)
+        return SD_OK;
+    if (!is_utf8(p, count))
+        return SD_METADATA;
+    at = skip_space(p, 0, count);
+    if (at >= count || p[at] != '{')
+        return SD_METADATA;
+    at = skip_space(p, at + 1, count);
+    if (at < count && p[at] == '}')
+        return skip_space(p, at + 1, count) == count ? SD_OK : SD_METADATA;
+    for (;;) {
+        if (!(at = skip_string(p, at, count)))
+            return SD_METADATA;
+        at = skip_space(p, at, count);
+        if (at >= count || p[at] != ':')
+            return SD_METADATA;
+        if (!(at = skip_string(p, skip_space(p, at + 1, count), count)))
+            return SD_METADATA;
+        at = skip_space(p, at, count);
+        if (at < count && p[at] == '}')
+            return skip_space(p, at + 1, count) == count ? SD_OK : SD_METADATA;
+        if (at >= count || p[at] != ',')
+            return SD_METADATA;
+        at = skip_space(p, at + 1, count);
+    }
+}
+
+static sd_status check_tables(const sd_model *model) {
+    sd_status status =
+        model->layout == SD_SLICED ? check_slices(model) : check_rows(model, SD_ITEMS);
+    if (!status)
+        status = check_floats(model, SD_K_ITEM_SCALES, 1, SD_SCALES);
+    if (!status && model->n_users)
+        status = check_rows(model, SD_USERS);
+    if (!status && model->n_users)
+        status = check_floats(model, SD_K_USER_SCALES, 1, SD_SCALES);
+    return status;
+}
+
+sd_status sd_verify(const sd_model *model) {
+    sd_status status = check_padding(model);
+    for (uint32_t kind = 1; kind <= SD_KINDS && !status; kind++)
+        if (model->sections[kind] &&
+            sd_crc32(0, model->sections[kind], model->lengths[kind]) != model->checksums[kind])
+            status = SD_CHECKSUM;
+    if (!status)
+        status = check_tables(model);
+    if (!status && model->n_users)
+        status = check_ids(model, SD_K_USER_ID_POINTERS, model->n_users);
+    if (!status)
+        status = check_seen(model);
+    if (!status)
+        status = check_ids(model, SD_K_ITEM_ID_POINTERS, model->n_items);
+    if (!status)
+        status = check_strings(model, SD_K_TITLE_POINTERS, model->n_items);
+    if (!status)
+        status = check_floats(model, SD_K_FOLD_WEIGHTS, 0, SD_FOLD_IN);
+    if (!status)
+        status = check_floats(model, SD_K_FOLD_MATRIX, 0, SD_FOLD_IN);
+    if (!status)
+        status = check_metadata(model);
+    return status;
+}

@@ -1,0 +1,307 @@
+/* AVX2 and AVX-512 kernels. Each function carries its own target, so the file builds for any
+ * x86-64. */
+#include "sd_internal.h"
+
+#ifdef SD_X86
+#include <cpuid.h>
+#include <immintrin.h>
+
+#define SD_AVX2 __attribute__((target("avx2")))
+#define SD_AVX512                                                                                  \
+    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")))
+#define SD_AVX2_INLINE static inline __attribute__((always_inline, target("avx2")))
+#define SD_AVX512_INLINE                                                                           \
+    static inline __attribute__((                                                                  \
+        always_inline, target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")))
+
+uint64_t sd_x86_kernels(void) {
+    uint32_t a, b, c, d, low, high;
+    uint64_t kernels = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) /* OSXSAVE */
+        return 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
+        return 0;
+    if ((low & 6) == 6 && b >> 5 & 1)
+        kernels |= 1u << SD_KERNEL_AVX2;
+    uint32_t wanted = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* F, DQ, BW, VL */
+    if ((low & 0xE6) == 0xE6 && (b & wanted) == wanted && c >> 1 & 1 && c >> 11 & 1)
+        kernels |= 1u << SD_KERNEL_AVX512;
+    return kernels;
+}
+
+/* ---- AVX-512 ---- */
+
+/* Query entries of 64 column ids. The tables hold q + 128, because VPDPBUSD takes unsigned bytes.
+ */
+SD_AVX512_INLINE __m512i look_up(const __m512i *tables, int n_tables, __m512i columns) {
+    if (n_tables == 1)
+        return _mm512_permutexvar_epi8(columns, tables[0]);
+    __m512i low = _mm512_permutex2var_epi8(tables[0], columns, tables[1]);
+    if (n_tables == 2)
+        return low;
+    __m512i high = _mm512_permutex2var_epi8(tables[2], columns, tables[3]);
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(columns), low, high);
+}
+
+/* sum += (q + 128) v and bias += 128 v: their difference is the exact sum of q v. */
+SD_AVX512_INLINE void add_products(const __m512i *tables, int n_tables, __m512i columns,
+                                   __m512i values, __m512i *sum, __m512i *bias) {
+    *sum = _mm512_dpbusd_epi32(*sum, look_up(tables, n_tables, columns), values);
+    *bias = _mm512_dpbusd_epi32(*bias, _mm512_set1_epi8((char)-128), values);
+}
+
+SD_AVX512_INLINE __m512i load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+
+/* int4 values stay in the upper half of their bytes: sixteen times their value. */
+SD_AVX512_INLINE __m512i low_nibbles(__m512i bytes) {
+    return _mm512_and_si512(_mm512_slli_epi16(bytes, 4), _mm512_set1_epi8((char)0xF0));
+}
+
+SD_AVX512_INLINE __m512i high_nibbles(__m512i bytes) {
+    return _mm512_and_si512(bytes, _mm512_set1_epi8((char)0xF0));
+}
+
+SD_AVX512_INLINE void scan_avx512(const sd_model *model, const sd_query *query, uint32_t first,
+                                  uint32_t count, float *scores, int n_tables, int nibbles) {
+    const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
+    const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
+    const uint8_t *all_values = model->sections[SD_K_ITEM_VALUES];
+    const uint8_t *scales = model->sections[SD_K_ITEM_SCALES];
+    const __m512 query_scale = _mm512_set1_ps(query->scale);
+    uint64_t total = model->stored / SD_SLICE_ROWS;
+    __m512i tables[4];
+    for (int i = 0; i < n_tables; i++)
+        tables[i] = _mm512_xor_si512(load((const uint8_t *)query->table + 64 * i),
+                                     _mm512_set1_epi8((char)-128));
+    for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
+        sd_range range = sd_clamped(pointers, (first + done) / SD_SLICE_ROWS, total, model->dim);
+        const uint8_t *columns = all_columns + SD_SLICE_ROWS * range.begin;
+        const uint8_t *values = all_values + SD_SLICE_ROWS * range.begin / (nibbles ? 2 : 1);
+        __m512i sum[4], bias[4];
+        for (int i = 0; i < 4; i++)
+            sum[i] = bias[i] = _mm512_setzero_si512();
+        for (uint32_t quads = range.count / 4; quads; quads--) {
+            for (int i = 0; i < 4; i++) {
+                __m512i v;
+                if (nibbles)
+                    v = i & 1 ? high_nibbles(load(values + 64 * (i / 2)))
+                              : low_nibbles(load(values + 64 * (i / 2)));
+                else
+                    v = load(values + 64 * i);
+                add_products(tables, n_tables, load(columns + 64 * i), v, &sum[i], &bias[i]);
+            }
+            columns += 256;
+            values += nibbles ? 128 : 256;
+        }
+        if (range.count & 2) { /* two entries a row, spread to groups of four with two zeros */
+            __m512i half[2];
+            if (nibbles) {
+                half[0] = low_nibbles(load(values));
+                half[1] = high_nibbles(load(values));
+            } else {
+                half[0] = load(values);
+                half[1] = load(values + 64);
+            }
+            for (int i = 0; i < 4; i++) {
+                __m256i v = i & 1 ? _mm512_extracti64x4_epi64(half[i / 2], 1)
+                                  : _mm512_castsi512_si256(half[i / 2]);
+                __m256i c = _mm256_loadu_si256((const __m256i *)(columns + 32 * i));
+                add_products(tables, n_tables, _mm512_cvtepu16_epi32(c), _mm512_cvtepu16_epi32(v),
+                             &sum[i], &bias[i]);
+            }
+            columns += 128;
+            values += nibbles ? 64 : 128;
+        }
+        if (range.count & 1) {
+            for (int i = 0; i < 4; i++) {
+                __m128i c = _mm_loadu_si128((const __m128i *)(columns + 16 * i));
+                __m128i v = _mm_loadu_si128((const __m128i *)(values + 16 * (nibbles ? i & 1 : i)));
+                if (nibbles && i < 2)
+                    v = _mm_slli_epi16(v, 4);
+                if (nibbles)
+                    v = _mm_and_si128(v, _mm_set1_epi8((char)0xF0));
+                add_products(tables, n_tables, _mm512_cvtepu8_epi32(c), _mm512_cvtepu8_epi32(v),
+                             &sum[i], &bias[i]);
+            }
+        }
+        for (int i = 0; i < 4; i++) {
+            __m512i exact = _mm512_sub_epi32(sum[i], bias[i]);
+            if (nibbles)
+                exact = _mm512_srai_epi32(exact, 4);
+            __m512 row_scale =
+                _mm512_loadu_ps(scales + 4 * ((uint64_t)first + done + 16 * (uint32_t)i));
+            __m512 score =
+                _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(exact), row_scale), query_scale);
+            _mm512_storeu_ps(scores + done + 16 * i, score);
+        }
+    }
+}
+
+SD_AVX512 void sd_scan_slices_avx512(const sd_model *model, const sd_query *query, uint32_t first,
+                                     uint32_t count, float *scores) {
+    int nibbles = model->values == SD_INT4;
+    if (model->dim <= 64 && !nibbles)
+        scan_avx512(model, query, first, count, scores, 1, 0);
+    else if (model->dim <= 64)
+        scan_avx512(model, query, first, count, scores, 1, 1);
+    else if (model->dim <= 128 && !nibbles)
+        scan_avx512(model, query, first, count, scores, 2, 0);
+    else if (model->dim <= 128)
+        scan_avx512(model, query, first, count, scores, 2, 1);
+    else if (!nibbles)
+        scan_avx512(model, query, first, count, scores, 4, 0);
+    else
+        scan_avx512(model, query, first, count, scores, 4, 1);
+}
+
+SD_AVX512 uint32_t sd_collect_avx512(const float *scores, float least, uint32_t first,
+                                     uint64_t *keys) {
+    const __m512 bound = _mm512_set1_ps(least);
+    uint64_t enter = 0;
+    for (int i = 0; i < 4; i++)
+        enter |= (uint64_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(scores + 16 * i), bound, _CMP_GE_OQ)
+                 << (16 * i);
+    uint32_t count = 0;
+    for (; enter; enter &= enter - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(enter);
+        keys[count++] = sd_key(scores[i], first + i);
+    }
+    return count;
+}
+
+/* ---- AVX2 ---- */
+
+/* Query entries of 32 column ids, from tables of 16 entries. A table answers only for its own ids:
+ * for others the addition sets the top bit, and the shuffle gives zero. */
+SD_AVX2_INLINE __m256i look_up_avx2(const __m256i *tables, uint32_t n_tables, __m256i columns) {
+    __m256i found = _mm256_setzero_si256();
+    for (uint32_t i = 0; i < n_tables; i++) {
+        __m256i own = _mm256_xor_si256(columns, _mm256_set1_epi8((char)(16 * i)));
+        own = _mm256_adds_epu8(own, _mm256_set1_epi8(0x70));
+        found = _mm256_or_si256(found, _mm256_shuffle_epi8(tables[i], own));
+    }
+    return found;
+}
+
+/* Products of neighbouring entries, added in pairs; |q v| <= 127 * 128 twice fits 16 bits. */
+SD_AVX2_INLINE __m256i pair_sums(__m256i q, __m256i v) {
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(v, q));
+}
+
+SD_AVX2_INLINE __m256i load_avx2(const uint8_t *p) {
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+/* 32 int4 values as bytes, from the low or the high halves of 32 bytes. */
+SD_AVX2_INLINE __m256i nibbles_avx2(const uint8_t *p, int high) {
+    __m256i bytes = load_avx2(p), eight = _mm256_set1_epi8(8);
+    if (high)
+        bytes = _mm256_srli_epi16(bytes, 4);
+    bytes = _mm256_and_si256(bytes, _mm256_set1_epi8(15));
+    return _mm256_sub_epi8(_mm256_xor_si256(bytes, eight), eight);
+}
+
+/* 32 values from entry 32 * i of a group on. */
+SD_AVX2_INLINE __m256i values_avx2(const uint8_t *values, int i, int half, int nibbles) {
+    if (!nibbles)
+        return load_avx2(values + 32 * i);
+    int unit = 2 * half, at = 32 * i;
+    int inside = at % unit;
+    return nibbles_avx2(values + (at - inside) / 2 + inside % half, inside >= half);
+}
+
+SD_AVX2_INLINE void scan_avx2(const sd_model *model, const sd_query *query, uint32_t first,
+                              uint32_t count, float *scores, uint32_t n_tables, int nibbles) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    const __m256 query_scale = _mm256_set1_ps(query->scale);
+    uint64_t total = model->stored / SD_SLICE_ROWS;
+    __m256i tables[16];
+    for (uint32_t i = 0; i < n_tables; i++)
+        tables[i] =
+            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(query->table + 16 * i)));
+    for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
+        sd_range range = sd_clamped(model->sections[SD_K_ITEM_POINTERS],
+                                    (first + done) / SD_SLICE_ROWS, total, model->dim);
+        const uint8_t *columns = model->sections[SD_K_ITEM_COLUMNS] + SD_SLICE_ROWS * range.begin;
+        const uint8_t *values =
+            model->sections[SD_K_ITEM_VALUES] + SD_SLICE_ROWS * range.begin / (nibbles ? 2 : 1);
+        __m256i sum[8];
+        for (int i = 0; i < 8; i++)
+            sum[i] = _mm256_setzero_si256();
+        for (uint32_t quads = range.count / 4; quads; quads--) {
+            for (int i = 0; i < 8; i++) {
+                __m256i q = look_up_avx2(tables, n_tables, load_avx2(columns + 32 * i));
+                __m256i pairs = pair_sums(q, values_avx2(values, i, 64, nibbles));
+                sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(pairs, ones));
+            }
+            columns += 256;
+            values += nibbles ? 128 : 256;
+        }
+        if (range.count & 2) {
+            for (int i = 0; i < 4; i++) {
+                __m256i q = look_up_avx2(tables, n_tables, load_avx2(columns + 32 * i));
+                __m256i pairs = pair_sums(q, values_avx2(values, i, 64, nibbles));
+                __m256i low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(pairs));
+                __m256i high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256(pairs, 1));
+                sum[2 * i] = _mm256_add_epi32(sum[2 * i], low);
+                sum[2 * i + 1] = _mm256_add_epi32(sum[2 * i + 1], high);
+            }
+            columns += 128;
+            values += nibbles ? 64 : 128;
+        }
+        if (range.count & 1) {
+            for (int i = 0; i < 2; i++) {
+                __m256i q = look_up_avx2(tables, n_tables, load_avx2(columns + 32 * i));
+                __m256i v = values_avx2(values, i, 32, nibbles);
+                for (int j = 0; j < 2; j++) {
+                    __m128i q8 = j ? _mm256_extracti128_si256(q, 1) : _mm256_castsi256_si128(q);
+                    __m128i v8 = j ? _mm256_extracti128_si256(v, 1) : _mm256_castsi256_si128(v);
+                    __m256i product =
+                        _mm256_mullo_epi16(_mm256_cvtepi8_epi16(q8), _mm256_cvtepi8_epi16(v8));
+                    __m256i low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(product));
+                    __m256i high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256(product, 1));
+                    int at = 4 * i + 2 * j;
+                    sum[at] = _mm256_add_epi32(sum[at], low);
+                    sum[at + 1] = _mm256_add_epi32(sum[at + 1], high);
+                }
+            }
+        }
+        const float *scales = (const float *)(const void *)(model->sections[SD_K_ITEM_SCALES] +
+                                                            4 * ((uint64_t)first + done));
+        for (int i = 0; i < 8; i++) {
+            __m256 scaled =
+                _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), _mm256_loadu_ps(scales + 8 * i));
+            _mm256_storeu_ps(scores + done + 8 * i, _mm256_mul_ps(scaled, query_scale));
+        }
+    }
+}
+
+SD_AVX2 void sd_scan_slices_avx2(const sd_model *model, const sd_query *query, uint32_t first,
+                                 uint32_t count, float *scores) {
+    int nibbles = model->values == SD_INT4;
+    if (model->dim <= 64 && !nibbles)
+        scan_avx2(model, query, first, count, scores, 4, 0);
+    else if (model->dim <= 64)
+        scan_avx2(model, query, first, count, scores, 4, 1);
+    else if (!nibbles)
+        scan_avx2(model, query, first, count, scores, (model->dim + 15) / 16, 0);
+    else
+        scan_avx2(model, query, first, count, scores, (model->dim + 15) / 16, 1);
+}
+
+SD_AVX2 uint32_t sd_collect_avx2(const float *scores, float least, uint32_t first, uint64_t *keys) {
+    const __m256 bound = _mm256_set1_ps(least);
+    uint64_t enter = 0;
+    for (int i = 0; i < 8; i++) {
+        __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(scores + 8 * i), bound, _CMP_GE_OQ);
+        enter |= (uint64_t)(uint32_t)_mm256_movemask_ps(above) << (8 * i);
+    }
+    uint32_t count = 0;
+    for (; enter; enter &= enter - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(enter);
+        keys[count++] = sd_key(scores[i], first + i);
+    }
+    return count;
+}
+#endif
