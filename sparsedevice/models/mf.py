@@ -1,0 +1,106 @@
+"""Matrix factorisation: the score of a user and an item is the cosine of their rows."""
+
+from __future__ import annotations
+
+import scipy.sparse
+import torch
+
+from sparsedevice.sparse.mover import ShapeMover
+from sparsedevice.training.batches import Batch
+from sparsedevice.training.config import TrainConfig
+from sparsedevice.training.optimizer import Table, normalise_rows, update_rows
+from sparsedevice.training.softmax import softmax_loss_
+
+# Item rows that are dense at one time in a step; never more than a quarter of the table.
+ITEM_ROWS = 4096
+
+
+class MatrixFactorization:
+    """Two tables of unit rows and the softmax over a sampled catalogue, with hand-written gradients.
+
+    A step costs three matrix products, users x items of the sample: scores, the users' gradient and the
+    items' gradient. The items are expanded in blocks, so the dense memory of a step is bounded whatever the
+    batch.
+
+    Attributes:
+        tables: "users" and "items".
+        movers: what moves the shape, for the sparse ones of the tables.
+    """
+
+    similarity = "cosine"
+
+    def __init__(
+        self, users: Table, items: Table, movers: dict[str, ShapeMover], config: TrainConfig
+    ) -> None:
+        assert config.temperature is not None
+        self.tables: dict[str, Table] = {"users": users, "items": items}
+        self.movers = movers
+        self._temperature = config.temperature
+        self._temperature2 = config.temperature2
+        self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
+
+    def step(self, batch: Batch, lr: float, *, last: bool, progress: float) -> float:
+        """Update the rows of a batch.
+
+        Args:
+            batch: users, positives and sampled items.
+            lr: length of the step.
+            last: whether this is the last step before the shape moves.
+            progress: share of training done, 0 to 1.
+
+        Returns:
+            The summed loss of the batch's positives, in nats.
+        """
+        users, items = self.tables["users"], self.tables["items"]
+        device = users.device
+        user_rows = torch.from_numpy(batch.users).to(device)
+        item_rows = torch.from_numpy(batch.items).to(device)
+        watching = {
+            name: mover.start_step(rows, last=last, progress=progress)
+            for name, rows in (("users", user_rows), ("items", item_rows))
+            if (mover := self.movers.get(name)) is not None
+        }
+        user_active = users.active(user_rows)
+        x = users.expand(user_active)
+        blocks = [
+            (start, items.active(item_rows[start : start + self._item_rows]))
+            for start in range(0, item_rows.numel(), self._item_rows)
+        ]
+        scores = torch.empty(x.shape[0], item_rows.numel(), device=device)
+        for start, active in blocks:
+            scores[:, start : start + active.rows.numel()] = x @ items.expand(active).T
+        loss = softmax_loss_(
+            scores,
+            torch.from_numpy(batch.user).to(device),
+            torch.from_numpy(batch.column).to(device),
+            torch.from_numpy(batch.log_inclusion).to(device),
+            temperature=self._temperature,
+            temperature2=self._temperature2,
+        )
+        user_gradient = torch.zeros_like(x)
+        for start, active in blocks:
+            block_scores = scores[:, start : start + active.rows.numel()]
+            user_gradient.addmm_(block_scores, items.expand(active))
+            item_gradient = block_scores.T @ x
+            if watching.get("items"):
+                self.movers["items"].observe(active.rows, item_gradient)
+            update_rows(items, active, item_gradient, lr, unit_rows=True)
+        if watching.get("users"):
+            self.movers["users"].observe(user_rows, user_gradient)
+        update_rows(users, user_active, user_gradient, lr, unit_rows=True)
+        return loss
+
+    def end_period(self, period: int, progress: float) -> None:
+        """Move the shapes, and bring the rows that changed back to length 1."""
+        for name, mover in self.movers.items():
+            changed = mover.end_period(period, progress)
+            if changed is not None:
+                normalise_rows(self.tables[name], changed)
+
+    def user_rows(self) -> scipy.sparse.csr_array:
+        """The learnt users, csr_array float32 (n_users x dim)."""
+        return self.tables["users"].to_csr()
+
+    def item_rows(self) -> scipy.sparse.csr_array:
+        """The learnt items, csr_array float32 (n_items x dim)."""
+        return self.tables["items"].to_csr()

@@ -1,0 +1,208 @@
+"""The run folder: what training leaves behind, readable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from sparsedevice.data import Interactions, Split
+from sparsedevice.errors import RunError, SparseDeviceError
+from sparsedevice.files import atomic_folder, read_json, write_json
+from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.training.config import TrainConfig
+from sparsedevice.vocabulary import Vocabulary
+
+VERSION = 1
+FILES = ("config.json", "metrics.json", "tables.safetensors", "interactions.safetensors", "vocabulary.json")
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained model with the data it was trained on.
+
+    Attributes:
+        config: resolved settings.
+        items: item table, csr_array float32 (n_items x dim), indices sorted in each row.
+        users: user table, csr_array float32 (n_users x dim), or None where the model has none.
+        split: train, validation and test interactions.
+        similarity: "cosine" or "dot".
+        fold_in: how a history becomes a query.
+        metrics: what was measured: validation and test metrics, memory, seconds.
+        source: the data's name and options as they were given.
+    """
+
+    config: TrainConfig
+    items: scipy.sparse.csr_array
+    users: scipy.sparse.csr_array | None
+    split: Split
+    similarity: str
+    fold_in: FoldIn
+    metrics: dict[str, Any]
+    source: dict[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """What a person wants to know first, flat."""
+        config = self.config
+        out: dict[str, Any] = {
+            "model": config.model,
+            "method": config.method,
+            "users": self.split.train.n_users,
+            "items": self.split.train.n_items,
+            "interactions": len(self.split.train),
+            "dim": config.dim,
+            "active entries per item": self.items.nnz / max(1, self.items.shape[0]),
+        }
+        if self.users is not None:
+            out["active entries per user"] = self.users.nnz / max(1, self.users.shape[0])
+        out.update(self.metrics)
+        out["split"] = self.split.rule
+        out["seed"] = config.seed
+        return out
+
+    def save(self, path: str | Path) -> None:
+        """Write the run folder; an existing one is replaced as a whole.
+
+        Raises:
+            SparseDeviceError: if the folder cannot be written.
+        """
+        tables = _pack("items", self.items)
+        if self.users is not None:
+            tables |= _pack("users", self.users)
+        if self.fold_in.weights is not None:
+            tables["fold_in.weights"] = self.fold_in.weights.astype(np.float32)
+        if self.fold_in.matrix is not None:
+            tables["fold_in.matrix"] = np.ascontiguousarray(self.fold_in.matrix, dtype=np.float32)
+        with atomic_folder(path) as folder:
+            write_json(
+                folder / "config.json",
+                {
+                    "version": VERSION,
+                    "train": self.config.to_json(),
+                    "similarity": self.similarity,
+                    "split": self.split.rule,
+                    "source": self.source,
+                },
+            )
+            write_json(folder / "metrics.json", self.metrics)
+            save_file(tables, folder / "tables.safetensors")
+            save_file(_interactions(self.split), folder / "interactions.safetensors")
+            train = self.split.train
+            write_json(
+                folder / "vocabulary.json",
+                {
+                    "users": list(train.user_ids.ids),
+                    "items": list(train.item_ids.ids),
+                    "titles": train.titles,
+                },
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Run:
+        """Read a run folder.
+
+        Raises:
+            RunError: if the folder is missing, incomplete, damaged, or of another version.
+        """
+        path = Path(path)
+        if not path.is_dir():
+            raise RunError(
+                f"there is no run folder {path}; train one with: sparsedevice train DATA --out {path}"
+            )
+        for name in FILES:
+            if not (path / name).is_file():
+                hint = "continue it with --resume" if (path / "checkpoint").is_dir() else "train again"
+                raise RunError(f"{path} is not a finished run: {name} is missing; {hint}")
+        try:
+            config = read_json(path / "config.json")
+            if config.get("version") != VERSION:
+                raise RunError(
+                    f"{path}/config.json has version {config.get('version')!r}, "
+                    f"this program reads {VERSION}; train again"
+                )
+            tables = load_file(path / "tables.safetensors")
+            vocabulary = read_json(path / "vocabulary.json")
+            split = _split(load_file(path / "interactions.safetensors"), vocabulary, str(config["split"]))
+            items = _unpack("items", tables)
+            run = cls(
+                TrainConfig.from_json(config["train"]),
+                items,
+                _unpack("users", tables) if "users.values" in tables else None,
+                split,
+                str(config["similarity"]),
+                FoldIn(tables.get("fold_in.weights"), tables.get("fold_in.matrix")),
+                read_json(path / "metrics.json"),
+                dict(config.get("source", {})),
+            )
+        except RunError:
+            raise
+        except (SparseDeviceError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"the run folder {path} is damaged ({error}); train again") from error
+        if items.shape[0] != split.train.n_items or (
+            run.users is not None and run.users.shape != (split.train.n_users, items.shape[1])
+        ):
+            raise RunError(
+                f"the run folder {path} is damaged (tables and vocabulary differ in size); train again"
+            )
+        return run
+
+
+def _pack(name: str, table: scipy.sparse.csr_array) -> dict[str, NDArray[Any]]:
+    return {
+        f"{name}.row_start": table.indptr.astype(np.int64),
+        f"{name}.columns": table.indices.astype(np.int32),
+        f"{name}.values": table.data.astype(np.float32),
+        f"{name}.shape": np.array(table.shape, dtype=np.int64),
+    }
+
+
+def _unpack(name: str, tables: dict[str, NDArray[Any]]) -> scipy.sparse.csr_array:
+    n_rows, dim = (int(n) for n in tables[f"{name}.shape"])
+    table = scipy.sparse.csr_array(
+        (tables[f"{name}.values"], tables[f"{name}.columns"], tables[f"{name}.row_start"]),
+        shape=(n_rows, dim),
+    )
+    table.check_format(full_check=True)
+    return table
+
+
+def _interactions(split: Split) -> dict[str, NDArray[Any]]:
+    out: dict[str, NDArray[Any]] = {}
+    for name in PARTS:
+        part: Interactions | None = getattr(split, name)
+        if part is None:
+            continue
+        for column in ("user_index", "item_index", "rating", "timestamp"):
+            array = getattr(part, column)
+            if array is not None:
+                out[f"{name}.{column}"] = array
+    return out
+
+
+def _split(arrays: dict[str, NDArray[Any]], vocabulary: dict[str, Any], rule: str) -> Split:
+    users, items = Vocabulary(vocabulary["users"]), Vocabulary(vocabulary["items"])
+
+    def part(name: str) -> Interactions | None:
+        if f"{name}.user_index" not in arrays:
+            return None
+        return Interactions(
+            arrays[f"{name}.user_index"],
+            arrays[f"{name}.item_index"],
+            users,
+            items,
+            arrays.get(f"{name}.rating"),
+            arrays.get(f"{name}.timestamp"),
+            vocabulary["titles"],
+        )
+
+    train = part("train")
+    if train is None:
+        raise RunError("train interactions are missing")
+    return Split(train, part("validation"), part("test"), rule)

@@ -1,0 +1,76 @@
+"""A table without sparsity, with the same operations: sparsity 0, and user rows that never leave training."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor
+
+from sparsedevice.sparse.table import Active
+
+
+class DenseTable:
+    """All ``n_rows x dim`` entries active: 8 bytes each, for value and first moment; no columns are stored.
+
+    Attributes:
+        n_rows: number of rows.
+        dim: number of columns.
+        values: float32[n_rows * dim], by row.
+        first: first moments, float32[n_rows * dim].
+        second: second moment of each row's gradient norm, float32[n_rows].
+        updates: how often each row was updated, int32[n_rows].
+    """
+
+    def __init__(self, values: Tensor) -> None:
+        self.n_rows, self.dim = values.shape
+        self.values = values.reshape(-1).contiguous()
+        self.first = torch.zeros_like(self.values)
+        self.second = torch.zeros(self.n_rows, dtype=torch.float32, device=values.device)
+        self.updates = torch.zeros(self.n_rows, dtype=torch.int32, device=values.device)
+
+    def to_csr(self) -> scipy.sparse.csr_array:
+        """The table with every entry stored, scipy.sparse.csr_array float32 (n_rows x dim)."""
+        return scipy.sparse.csr_array(
+            (
+                self.values.cpu().numpy().copy(),
+                np.tile(np.arange(self.dim, dtype=np.int32), self.n_rows),
+                np.arange(0, self.nnz + 1, self.dim, dtype=np.int32),
+            ),
+            shape=(self.n_rows, self.dim),
+        )
+
+    @property
+    def nnz(self) -> int:
+        """Number of active entries: all."""
+        return self.values.numel()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.values.device
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of the table by name."""
+        return {"values": self.values, "first": self.first, "second": self.second, "updates": self.updates}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Replace every tensor by one of ``state()``'s names, moved to this table's device."""
+        device = self.device
+        for name in self.state():
+            setattr(self, name, state[name].to(device))
+
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.state().values())
+
+    def active(self, rows: Tensor) -> Active:
+        """All entries of ``rows`` (int64[r])."""
+        columns = torch.arange(self.dim, device=self.device)
+        entry = (rows[:, None] * self.dim + columns).reshape(-1)
+        local = torch.repeat_interleave(torch.arange(rows.numel(), device=self.device), self.dim)
+        return Active(entry, local, torch.arange(entry.numel(), device=self.device), rows, self.dim)
+
+    def expand(self, active: Active) -> Tensor:
+        """The rows as a block float32[n_rows asked for, dim]."""
+        return self.values[active.entry].view(-1, self.dim)

@@ -1,0 +1,97 @@
+"""Named methods: each is a choice of independent parts. This table drives validation, help and docs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from sparsedevice.errors import ConfigError
+
+INITIAL = ("nmf", "random", "popularity")
+GROW = ("accumulated", "last-batch", "random", "none")
+
+
+@dataclass(frozen=True)
+class Method:
+    """The parts of a method of dynamic sparse training.
+
+    Attributes:
+        paper: where it was published, and what of it is ours.
+        initial: shape at the start: "nmf", "random", or "popularity" (random columns, entries by popularity;
+            needs the global budget).
+        grow: what chooses the entries to activate: "accumulated" gradients of the watched rows, gradients of
+            the "last-batch", "random", or "none" (the shape stays).
+        watched_share: share of rows whose inactive entries get gradients between two updates; 1 watches all.
+        rho0: share of a row's entries that the first update swaps.
+        rho_end: fraction of training after which the shape rests.
+        regret: dropped entries may be grown back in the same update.
+        widen: fan-in at the start over the final one; above 1 the fan-in is annealed.
+    """
+
+    paper: str
+    initial: str = "random"
+    grow: str = "none"
+    watched_share: float = 0.1
+    rho0: float = 0.3
+    rho_end: float = 0.75
+    regret: bool = False
+    widen: float = 1.0
+
+    def with_parts(self, **parts: Any) -> Method:
+        """The method with some parts replaced; None keeps a part.
+
+        Raises:
+            ConfigError: if a part is unknown or outside its range.
+        """
+        method = replace(self, **{name: value for name, value in parts.items() if value is not None})
+        for name, value, choices in (("initial", method.initial, INITIAL), ("grow", method.grow, GROW)):
+            if value not in choices:
+                raise ConfigError(f"{name} {value!r} is unknown; choose one of {', '.join(choices)}")
+        for name, low, high in (("watched_share", 0, 1), ("rho0", 0, 1), ("rho_end", 0, 1), ("widen", 1, 64)):
+            number = getattr(method, name)
+            if not low <= number <= high or (low == 0 and name == "watched_share" and number == 0):
+                raise ConfigError(f"{name} {number} is outside {low} to {high}")
+        return method
+
+    def to_json(self) -> dict[str, Any]:
+        """The parts by name."""
+        return asdict(self)
+
+
+METHODS: dict[str, Method] = {
+    "sparserec": Method(
+        "SparseRec (arXiv 2411.12205): NMF shape, accumulated gradients, sampled rows; details are ours",
+        initial="nmf",
+        grow="accumulated",
+    ),
+    "dsl": Method(
+        "DSL (arXiv 2402.02855): random shape, magnitude drop, last-batch gradient growth with regret",
+        grow="last-batch",
+        rho0=0.5,
+        rho_end=1.0,
+        regret=True,
+    ),
+    "rigl": Method("RigL (arXiv 1911.11134): random shape, last-batch gradient growth", grow="last-batch"),
+    "set": Method("SET (Mocanu et al. 2018): random shape, random growth", grow="random"),
+    "static": Method("A random shape that never moves"),
+    "static-popularity": Method(
+        "A random shape that never moves, entries by popularity (global budget)", initial="popularity"
+    ),
+    "static-nmf": Method("The NMF shape, never moved", initial="nmf"),
+    "annealed": Method(
+        "Annealed fan-in (Compressed ELSA, arXiv 2602.09935): over-complete start, exponential to the budget",
+        widen=2.0,
+    ),
+}
+
+
+def method_named(name: str) -> Method:
+    """The preset of that name.
+
+    Raises:
+        ConfigError: if there is none.
+    """
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise ConfigError(f"method {name!r} is unknown; choose one of {', '.join(METHODS)}") from None

@@ -1,0 +1,138 @@
+"""Every setting of a training run: what was asked for, and what the rules made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from sparsedevice.errors import ConfigError
+
+MODELS = ("mf",)
+SPARSE = ("both", "items")
+FAN_IN = ("fixed", "global")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a run; None means "by rule" until ``resolve`` has filled it in.
+
+    Attributes:
+        model: what is learnt.
+        method: named preset of dynamic sparse training.
+        sparsity: share of zero entries; 0 trains dense tables.
+        sparse: "both" tables sparse, or "items" only (users stay dense in training and are not meant to be
+            shipped).
+        dim: width of the tables.
+        fan_in: "fixed" entries per row, or one "global" budget per table with a floor of one entry per row.
+        epochs: passes over the training users.
+        batch_users: users per step; all their positives are in the step.
+        negatives: uniform negative items per step, shared by its users (the positives of the others serve as
+            well).
+        lr: length of the first steps on the unit sphere; decays to 0 along a cosine.
+        temperature: tau of the sampled softmax, in units of the cosine.
+        temperature2: BSL's ratio tau1 / tau2, None for the plain softmax.
+        initial: part of the method to replace: "nmf", "random" or "popularity".
+        grow: part of the method to replace: "accumulated", "last-batch", "random" or "none".
+        watched_share: part of the method to replace.
+        rho0: part of the method to replace.
+        rho_end: part of the method to replace.
+        widen: part of the method to replace.
+        delta_t: epochs between two moves of the shape.
+        validation_every: epochs between two looks at the validation cut; 0 never looks.
+        seed: of everything random.
+        threads: CPU threads; None takes all cores.
+        device: torch device.
+
+    Raises:
+        ConfigError: if a value is outside its range.
+    """
+
+    model: str = "mf"
+    method: str = "sparserec"
+    sparsity: float = 0.9
+    sparse: str = "both"
+    dim: int | None = None
+    fan_in: str = "fixed"
+    epochs: int | None = None
+    batch_users: int | None = None
+    negatives: int | None = None
+    lr: float = 0.5
+    temperature: float | None = None
+    temperature2: float | None = None
+    initial: str | None = None
+    grow: str | None = None
+    watched_share: float | None = None
+    rho0: float | None = None
+    rho_end: float | None = None
+    widen: float | None = None
+    delta_t: float = 1.0
+    validation_every: int = 5
+    seed: int = 0
+    threads: int | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, choices in (("model", MODELS), ("sparse", SPARSE), ("fan_in", FAN_IN)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}"
+                )
+        if not 0 <= self.sparsity < 1:
+            raise ConfigError(
+                f"sparsity {self.sparsity} is outside 0 (dense) to below 1; choose for example 0.9"
+            )
+        for name in ("dim", "epochs", "batch_users", "threads"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise ConfigError(f"{name} {value!r} is not a whole number of at least 1")
+        for name in ("negatives", "validation_every", "seed"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+                raise ConfigError(f"{name} {value!r} is not a whole number of at least 0")
+        for name in ("lr", "temperature", "temperature2", "delta_t"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ConfigError(f"{name} {value!r} is not a positive number")
+
+    def resolve(self, n_users: int, n_items: int, n_interactions: int) -> TrainConfig:
+        """Fill in what was left to rules: functions of the data's size, found by measurement."""
+        epochs = self.epochs if self.epochs is not None else default_epochs(n_interactions)
+        return replace(
+            self,
+            dim=self.dim if self.dim is not None else 128,
+            epochs=epochs,
+            batch_users=self.batch_users if self.batch_users is not None else max(1, min(256, n_users // 8)),
+            negatives=self.negatives if self.negatives is not None else min(2048, n_items),
+            temperature=self.temperature
+            if self.temperature is not None
+            else default_temperature(n_users, n_items, n_interactions),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> TrainConfig:
+        """The settings from the object that ``to_json`` made.
+
+        Raises:
+            ConfigError: if a setting is unknown or outside its range.
+        """
+        unknown = sorted(set(value) - {field.name for field in fields(cls)})
+        if unknown:
+            names = ", ".join(field.name for field in fields(cls))
+            raise ConfigError(f"unknown training setting {unknown[0]!r}; the settings are: {names}")
+        return cls(**value)
+
+
+def default_epochs(n_interactions: int) -> int:
+    """More passes for fewer interactions, 60 at most per million."""
+    return int(max(20, min(200, 60_000_000 / max(n_interactions, 1))))
+
+
+def default_temperature(n_users: int, n_items: int, n_interactions: int) -> float:
+    """A higher temperature where users share many items: 0.17 at a density of 4 %, 0.1 at 0.07 %."""
+    density = n_interactions / max(1, n_users * n_items)
+    return 0.15 if density > 0.01 else 0.1

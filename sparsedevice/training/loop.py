@@ -1,0 +1,205 @@
+"""The loop over epochs and steps: moves of the shape, validation, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from torch import Tensor
+
+from sparsedevice.errors import RunError
+from sparsedevice.evaluation.metrics import summarise
+from sparsedevice.evaluation.ranking import rank, table_queries
+from sparsedevice.models.mf import MatrixFactorization
+from sparsedevice.training.batches import UserBatches
+from sparsedevice.training.checkpoint import save_checkpoint
+from sparsedevice.training.config import TrainConfig
+from sparsedevice.training.interrupt import Interruption
+from sparsedevice.training.memory import MemoryAccount
+from sparsedevice.training.progress import TrainingProgress
+
+VALIDATION_USERS = 3000
+CHECKPOINT_SECONDS = 300.0
+
+
+@dataclass
+class Position:
+    """Where training is, and what it has seen; stored with a checkpoint as JSON.
+
+    Attributes:
+        step: steps done over all epochs.
+        loss: summed loss of the epoch so far, in nats.
+        history: one entry per look at validation: epoch, loss per positive, recall@20.
+        peak: bytes by part at the largest moment.
+        seconds: time spent in steps and moves.
+    """
+
+    step: int = 0
+    loss: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    peak: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Trainer:
+    """Runs a model over the data to the end of its epochs.
+
+    Attributes:
+        model: what is trained.
+        position: how far it got.
+        memory: the peak of the model's bytes.
+    """
+
+    def __init__(
+        self,
+        model: MatrixFactorization,
+        config: TrainConfig,
+        train: scipy.sparse.csr_array,
+        validation: scipy.sparse.csr_array | None,
+        out: Path,
+        source: dict[str, Any],
+    ) -> None:
+        """Prepare.
+
+        Args:
+            model: tables in their initial shape.
+            config: resolved settings.
+            train: csr_array (n_users x n_items).
+            validation: csr_array (n_users x n_items), or None.
+            out: run folder, where checkpoints go.
+            source: what the data is; a checkpoint continues on the same data only.
+        """
+        assert config.epochs is not None
+        assert config.batch_users is not None
+        assert config.negatives is not None
+        self.model = model
+        self.position = Position()
+        self.memory = MemoryAccount()
+        self._config = config
+        self._train = train
+        self._validation = validation
+        self._out = out
+        self._source = source
+        self._batches = UserBatches(train, config.batch_users, config.negatives, config.seed)
+        self._steps = self._batches.steps_per_epoch
+        self._total = self._steps * config.epochs
+        self._period = max(1, round(self._steps * config.delta_t))
+
+    def run(self, *, progress: bool) -> None:
+        """Train to the end.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C, with a checkpoint written.
+            SystemExit: after SIGTERM, with a checkpoint written.
+        """
+        position = self.position
+        saved = time.monotonic()
+        self.memory.look(self.model)
+        with (
+            Interruption() as interruption,
+            TrainingProgress(self._total, position.step, enabled=progress) as bar,
+        ):
+            order = np.empty(0, np.int64)
+            while position.step < self._total:
+                epoch, step = divmod(position.step, self._steps)
+                if step == 0 or not order.size:
+                    order = self._batches.order(epoch)
+                if step == 0:
+                    position.loss = 0.0
+                started = time.monotonic()
+                self._step(order, epoch, step)
+                position.seconds += time.monotonic() - started
+                bar.step()
+                if step == self._steps - 1:
+                    self._end_epoch(epoch, bar)
+                if interruption.signal_number is not None:
+                    self.save()
+                    interruption.reraise()
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+
+    def _step(self, order: np.ndarray[Any, Any], epoch: int, step: int) -> None:
+        position = self.position
+        progress = position.step / self._total
+        lr = self._config.lr * 0.5 * (1 + math.cos(math.pi * progress))
+        batch = self._batches.batch(order, epoch, step)
+        last = (position.step + 1) % self._period == 0
+        position.loss += self.model.step(batch, lr, last=last, progress=progress)
+        position.step += 1
+        if last:
+            self.model.end_period(position.step // self._period - 1, position.step / self._total)
+            self.memory.look(self.model)
+
+    def _end_epoch(self, epoch: int, bar: TrainingProgress) -> None:
+        every, epochs = self._config.validation_every, self._config.epochs
+        loss = self.position.loss / max(1, self._train.nnz)
+        if self._validation is not None and every and ((epoch + 1) % every == 0 or epoch + 1 == epochs):
+            recall = validation_recall(self.model, self._train, self._validation, self._config.seed)
+            self.position.history.append({"epoch": epoch + 1, "loss": loss, "recall@20": recall})
+        history = self.position.history
+        bar.show(
+            epoch=f"{epoch + 1}/{epochs}",
+            loss=loss,
+            metric=f"recall@20 {history[-1]['recall@20']:.4f}" if history else "",
+            active=sum(table.nnz for table in self.model.tables.values()),
+        )
+
+    def save(self) -> Path:
+        """Write a checkpoint."""
+        self.position.peak = self.memory.peak
+        return save_checkpoint(
+            self._out,
+            _tensors(self.model),
+            {"config": self._config.to_json(), "source": self._source, "position": vars(self.position)},
+        )
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Continue from a checkpoint's content.
+
+        Raises:
+            RunError: if it was made with other settings or other data.
+        """
+        asked = self._config.to_json()
+        for name, value in state["config"].items():
+            if asked.get(name) != value:
+                raise RunError(
+                    f"the checkpoint in {self._out} was made with {name}={value!r}, now it is "
+                    f"{asked.get(name)!r}; resume with the same settings, or train without --resume"
+                )
+        if state["source"]["fingerprint"] != self._source["fingerprint"]:
+            raise RunError(f"the checkpoint in {self._out} was made from other data; train without --resume")
+        self.position = Position(**state["position"])
+        self.memory.peak = self.position.peak
+        for name, table in self.model.tables.items():
+            table.load_state(_under(tensors, f"table.{name}."))
+        for name, mover in self.model.movers.items():
+            mover.load_state(_under(tensors, f"mover.{name}."))
+
+
+def validation_recall(
+    model: MatrixFactorization, train: scipy.sparse.csr_array, validation: scipy.sparse.csr_array, seed: int
+) -> float:
+    """Recall@20 of a fixed random choice of at most 3,000 validation users, train items excluded."""
+    users = np.flatnonzero(np.diff(validation.indptr) > 0)
+    users = np.sort(np.random.default_rng([seed, 4]).permutation(users)[:VALIDATION_USERS])
+    top = rank(table_queries(model.user_rows()), model.item_rows(), users, 20, seen=train)
+    return summarise(top, validation, users)["recall@20"]
+
+
+def _tensors(model: MatrixFactorization) -> dict[str, Tensor]:
+    out: dict[str, Tensor] = {}
+    for name, table in model.tables.items():
+        out |= {f"table.{name}.{key}": tensor for key, tensor in table.state().items()}
+    for name, mover in model.movers.items():
+        out |= {f"mover.{name}.{key}": tensor for key, tensor in mover.state().items()}
+    return out
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

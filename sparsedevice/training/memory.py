@@ -1,0 +1,36 @@
+"""Bytes that training holds for the model, counted from its tensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sparsedevice.models.mf import MatrixFactorization
+
+
+class MemoryAccount:
+    """The peak of tables, optimiser state and method state over training.
+
+    Attributes:
+        peak: bytes by part at the moment of the largest total.
+    """
+
+    def __init__(self) -> None:
+        self.peak: dict[str, int] = {}
+
+    def look(self, model: MatrixFactorization) -> None:
+        """Count all tensors as they are now."""
+        now = {name: table.nbytes() for name, table in model.tables.items()}
+        now["method"] = sum(mover.nbytes() for mover in model.movers.values())
+        if sum(now.values()) > sum(self.peak.values()):
+            self.peak = now
+
+    def report(self, model: MatrixFactorization) -> dict[str, Any]:
+        """The peak against dense float32 weights with Adam's two moments, 12 bytes an entry."""
+        dense = 12 * sum(table.n_rows * table.dim for table in model.tables.values())
+        peak = sum(self.peak.values())
+        return {
+            "peak_bytes": peak,
+            "dense_bytes": dense,
+            "share_of_dense": peak / dense,
+            "parts": dict(self.peak),
+        }

@@ -1,0 +1,132 @@
+"""``train``: from a log to a run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparsedevice.data import DataOptions, Split, load_split
+from sparsedevice.errors import ConfigError, DataError
+from sparsedevice.evaluation.evaluate import evaluate_run
+from sparsedevice.models.build import build_model
+from sparsedevice.run import Run
+from sparsedevice.training.checkpoint import load_checkpoint
+from sparsedevice.training.config import TrainConfig
+from sparsedevice.training.fold_in import choose_fold_in
+from sparsedevice.training.loop import Trainer
+
+
+def train(
+    data: str | Path | Split,
+    out: str | Path = "run",
+    *,
+    model: str = "mf",
+    method: str = "sparserec",
+    sparsity: float = 0.9,
+    dim: int | None = None,
+    epochs: int | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+    resume: bool = False,
+    options: DataOptions | None = None,
+    settings: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Run:
+    """Turn an interaction log into a run folder with a trained sparse model.
+
+    Args:
+        data: a log, a data folder, ``synthetic``, or a split that is in memory.
+        out: run folder to write; an existing run there is replaced.
+        model: what is learnt.
+        method: how the sparse shape is found and moved (``sparsedevice.sparse.presets.METHODS``).
+        sparsity: share of entries that are zero, 0 to below 1.
+        dim: width of the tables; by rule where None.
+        epochs: passes over the training users; by rule where None.
+        seed: same seed and threads, same files.
+        threads: CPU threads; all cores where None.
+        resume: continue from the checkpoint that an interrupted training left in ``out``.
+        options: how ``data`` is read and split.
+        settings: any other field of ``TrainConfig`` by name.
+        progress: show a progress bar where standard error is a terminal.
+
+    Raises:
+        DataError: if the log cannot be read or split, or has too little to train on.
+        ConfigError: if a setting is outside its range.
+        RunError: if there is nothing to resume, or the checkpoint was made with other settings or data.
+        KeyboardInterrupt: after Ctrl-C, with a checkpoint written into ``out``.
+    """
+    out = Path(out)
+    asked = {
+        "model": model, "method": method, "sparsity": sparsity, "dim": dim, "epochs": epochs, "seed": seed,
+        "threads": threads,
+    }  # fmt: skip
+    twice = sorted(set(asked) & set(settings or {}))
+    if twice:
+        raise ConfigError(f"setting {twice[0]!r} is an argument of its own; leave it out of settings")
+    config = TrainConfig.from_json({**asked, **(settings or {})})
+    options = options or DataOptions(seed=seed)
+    checkpoint = load_checkpoint(out) if resume else None
+    split = data if isinstance(data, Split) else load_split(data, options)
+    if len(split.train) == 0 or split.train.n_items < 2 or split.train.n_users < 2:
+        raise DataError(
+            f"there is too little to train on: {len(split.train)} interactions of "
+            f"{split.train.n_users} users with {split.train.n_items} items; two users and two items at least are needed"
+        )
+    config = config.resolve(split.train.n_users, split.train.n_items, len(split.train))
+    config = replace(config, threads=config.threads or torch.get_num_threads())
+    source = {
+        "data": "split in memory" if isinstance(data, Split) else str(data),
+        "options": options.to_json(),
+        "fingerprint": split.fingerprint(),
+    }
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.threads or before)
+    try:
+        return _train(split, out, config, source, checkpoint, progress=progress)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(
+    split: Split,
+    out: Path,
+    config: TrainConfig,
+    source: dict[str, Any],
+    checkpoint: tuple[dict[str, torch.Tensor], dict[str, Any]] | None,
+    *,
+    progress: bool,
+) -> Run:
+    matrix = split.train.matrix()
+    validation = None if split.validation is None or not len(split.validation) else split.validation.matrix()
+    started = time.monotonic()
+    model = build_model(config, matrix)
+    initial_seconds = time.monotonic() - started
+    trainer = Trainer(model, config, matrix, validation, out, source)
+    if checkpoint is not None:
+        trainer.restore(*checkpoint)
+    trainer.run(progress=progress)
+    users, items = model.user_rows(), model.item_rows()
+    fold_in, fold_metrics = choose_fold_in(items, users, model.similarity, matrix, validation, config.seed)
+    position = trainer.position
+    metrics: dict[str, Any] = {
+        "training": {
+            "seconds": initial_seconds + position.seconds,
+            "initial_seconds": initial_seconds,
+            "loss": position.loss / max(1, matrix.nnz),
+        },
+        "memory": trainer.memory.report(model),
+        "fold_in": fold_metrics,
+        "history": position.history,
+    }
+    run = Run(config, items, users, split, model.similarity, fold_in, metrics, source)
+    for part in ("validation", "test"):
+        if getattr(split, part) is not None and len(getattr(split, part)):
+            metrics[part] = evaluate_run(run, part=part, k=20, users="trained")
+            metrics[f"{part}_folded"] = evaluate_run(run, part=part, k=20, users="folded")
+    run.save(out)
+    return run
