@@ -46,6 +46,8 @@ def read_text_table(table: TextTable, names: ColumnNames) -> Part:
         # An empty last field may be a line that is too short: polars does not tell.
         short = polars.col(table.columns[-1]).str.strip_chars() == ""
         return _read(frame, names, table.path, short, lambda bad: _raise_at_line(table, names, bad))
+    except polars.exceptions.NoDataError:
+        raise _no_interactions(table.path) from None
     except polars.exceptions.PolarsError as error:
         table.check_shape()
         raise DataError(f"cannot read {table.path}: {str(error).splitlines()[0]}") from error
@@ -147,7 +149,7 @@ def _read(
         )
         data = data.filter(polars.col("user").cast(polars.String) != "")
     if data.height == 0:
-        raise DataError(f"{path} holds no interactions; give one per line below the header")
+        raise _no_interactions(path)
     user_index, user_ids = _number(data["user"])
     item_index, item_ids = _number(data["item"])
     interactions = Interactions(
@@ -183,7 +185,7 @@ def _parse_time(frame: pl.LazyFrame, raw: pl.Expr) -> pl.Expr:
 
 
 def _raise_at_line(table: TextTable, names: ColumnNames, bad: dict[str, pl.LazyFrame]) -> None:
-    """Read the file a second time, by lines, up to the first that is wrong; return where only blank lines were."""
+    """Read the file again, by lines, up to the first that is wrong; return where only blank lines were."""
     polars = require("polars", extra="train")
     values = {}
     for kind, rows in bad.items():
@@ -205,6 +207,10 @@ def _raise_at_row(path: Path, bad: dict[str, pl.LazyFrame]) -> None:
     firsts = [(kind, rows.head(1).collect()) for kind, rows in bad.items()]
     row, value, kind = min((*first.row(0), kind) for kind, first in firsts if first.height)
     raise _bad_value(f"{path}, row {row + 1}", kind, value)
+
+
+def _no_interactions(path: Path) -> DataError:
+    return DataError(f"{path} holds no interactions; give one per line below the header")
 
 
 def _bad_value(where: str, kind: str, value: str) -> DataError:

@@ -51,7 +51,8 @@ class TextTable:
             source,
             separator=separator,
             has_header=self.has_header,
-            schema=dict.fromkeys(self.columns, polars.String),
+            with_column_names=lambda _: list(self.columns),  # the header's own may be typed or unnamed
+            infer_schema=False,
             quote_char='"' if self.quoted else None,
             empty_string_is_null=False,
         )
@@ -194,7 +195,7 @@ def _headerless(path: Path, fields: list[str]) -> tuple[str, ...]:
     if not 2 <= len(fields) <= 4:
         raise DataError(
             f"{path}, line 1 holds data, not a header, in {len(fields)} column(s); "
-            "say which are which, for example --user-column 1 --item-column 2 --rating-column 3, or add a header"
+            "say which are which, as in --user-column 1 --item-column 2 --rating-column 3, or add a header"
         )
     if len(fields) == 3:
         third = fields[2]
