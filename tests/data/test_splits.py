@@ -89,7 +89,7 @@ def test_random_depends_on_the_seed_and_the_test_not_on_validation():
 
 
 def test_leave_last_goes_by_time_then_by_place():
-    users, items = [1, 1, 1, 2, 2, 2, 3], ["a", "b", "c", "a", "b", "c", "a"]
+    users, items = [1, 1, 1, 2, 2, 2, 3], ["a", "b", "c", "a", "b", "c", "c"]
     times = [30, 10, 20, 5, 5, 5, 1]
     options = DataOptions(split="leave-last")
     timed = make_split(Log(Interactions.from_ids(users, items, timestamp=times), None, ("x",)), options)
@@ -97,10 +97,10 @@ def test_leave_last_goes_by_time_then_by_place():
         ("1", "a"),
         ("2", "c"),
     ]  # user 2's times are equal: the later place is the last
-    assert pairs(timed.validation) == [("2", "b")]  # user 1's c stays: no other is left in train
+    assert pairs(timed.validation) == [("1", "c"), ("2", "b")]
     assert timed.warnings == ()
     untimed = make_split(Log(Interactions.from_ids(users, items), None, ("x",)), options)
-    assert pairs(untimed.test) == []
+    assert pairs(untimed.test) == [("1", "c"), ("2", "c")]
     assert "file order, there are no timestamps" in untimed.rule
     assert "by timestamp" in timed.rule
 
