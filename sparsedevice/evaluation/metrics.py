@@ -30,7 +30,7 @@ def recall(found: NDArray[np.bool_], n_relevant: NDArray[np.integer]) -> NDArray
     The divisor stays the same where a user has more than k relevant items: the definition of the
     LightGCN evaluation and of its descendants.
     """
-    value: NDArray[np.float64] = found.sum(1) / n_relevant
+    value: NDArray[np.float64] = found.sum(axis=1) / n_relevant
     return value
 
 
@@ -41,9 +41,10 @@ def ndcg(found: NDArray[np.bool_], n_relevant: NDArray[np.integer]) -> NDArray[n
     """
     k = found.shape[1]
     discount = 1.0 / np.log2(np.arange(2, k + 2))
-    best = np.concatenate([[0.0], np.cumsum(discount)])
-    gain: NDArray[np.float64] = (found * discount).sum(axis=1)
-    return gain / best[np.minimum(n_relevant, k)]
+    best: NDArray[np.float64] = np.concatenate([np.zeros(1), np.cumsum(discount)])
+    gain: NDArray[np.float64] = np.matmul(found.astype(np.float64), discount)
+    possible: NDArray[np.float64] = np.asarray(best[np.minimum(n_relevant, k)])
+    return np.asarray(gain / possible, dtype=np.float64)
 
 
 def hit_rate(found: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -55,7 +55,7 @@ def score_blocks(
     *,
     row_scale: NDArray[np.float32] | None = None,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Scores float32[b, n_items] of consecutive blocks of users, each with the place of its first user.
+    """Scores float32[b, n_items] of blocks of users, each with the place of its first user.
 
     Items are expanded a few thousand at a time and user blocks are cut so that the scores fit 48 MiB.
     """
@@ -74,8 +74,7 @@ def score_blocks(
 
 
 def top_k(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Columns of the k largest finite scores of each row, int64[n, min(k, columns)], ties to the lower
-    column.
+    """Columns of the k largest scores of each row, int64[n, min(k, columns)], ties to the lower column.
 
     -inf marks what may not be chosen; -1 stands where a row has fewer than k others.
     """

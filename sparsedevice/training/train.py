@@ -74,8 +74,8 @@ def train(
     split = data if isinstance(data, Split) else load_split(data, options)
     if len(split.train) == 0 or split.train.n_items < 2 or split.train.n_users < 2:
         raise DataError(
-            f"there is too little to train on: {len(split.train)} interactions of "
-            f"{split.train.n_users} users with {split.train.n_items} items; two users and two items at least are needed"
+            f"there is too little to train on: {len(split.train)} interactions, {split.train.n_users} users, "
+            f"{split.train.n_items} items; two users and two items at least are needed"
         )
     config = config.resolve(split.train.n_users, split.train.n_items, len(split.train))
     config = replace(config, threads=config.threads or torch.get_num_threads())
@@ -87,20 +87,35 @@ def train(
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads or before)
     try:
-        return _train(split, out, config, source, checkpoint, progress=progress)
+        run = fit(split, config, out=out, source=source, checkpoint=checkpoint, progress=progress)
+        if split.test is not None and len(split.test):
+            run.metrics["test"] = evaluate_run(run, users="trained")
+            run.metrics["test_folded"] = evaluate_run(run, users="folded")
     finally:
         torch.set_num_threads(before)
+    run.save(out)
+    return run
 
 
-def _train(
+def fit(
     split: Split,
-    out: Path,
     config: TrainConfig,
-    source: dict[str, Any],
-    checkpoint: tuple[dict[str, torch.Tensor], dict[str, Any]] | None,
     *,
-    progress: bool,
+    out: Path,
+    source: dict[str, Any],
+    checkpoint: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None,
+    progress: bool = False,
 ) -> Run:
+    """Train on a split and choose the fold-in rule; the test part is not looked at.
+
+    Args:
+        split: the data.
+        config: resolved settings.
+        out: run folder for checkpoints.
+        source: what the data is, stored with checkpoints and run.
+        checkpoint: where to continue from, or None.
+        progress: show a progress bar.
+    """
     matrix = split.train.matrix()
     validation = None if split.validation is None or not len(split.validation) else split.validation.matrix()
     started = time.monotonic()
@@ -123,10 +138,4 @@ def _train(
         "fold_in": fold_metrics,
         "history": position.history,
     }
-    run = Run(config, items, users, split, model.similarity, fold_in, metrics, source)
-    for part in ("validation", "test"):
-        if getattr(split, part) is not None and len(getattr(split, part)):
-            metrics[part] = evaluate_run(run, part=part, k=20, users="trained")
-            metrics[f"{part}_folded"] = evaluate_run(run, part=part, k=20, users="folded")
-    run.save(out)
-    return run
+    return Run(config, items, users, split, model.similarity, fold_in, metrics, source)

@@ -1,0 +1,74 @@
+"""Train one model per line of settings and write one JSON line of results per model.
+
+    python benchmarks/training/sweep.py DATA SETTINGS.jsonl RESULTS.jsonl [--test] [--validation 0.1]
+
+Each line of SETTINGS is a JSON object of ``TrainConfig`` fields, and may have a "name". Choose on the
+validation cut; ``--test`` also measures the test part, for final configurations only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sparsedevice.data import DataOptions, load_split
+from sparsedevice.evaluation import evaluate_run
+from sparsedevice.training import TrainConfig
+from sparsedevice.training.train import fit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data")
+    parser.add_argument("settings", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--test", action="store_true")
+    parser.add_argument("--validation", type=float, default=0.1)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    split = load_split(arguments.data, DataOptions(validation_fraction=arguments.validation))
+    train = split.train
+    for line in arguments.settings.read_text().splitlines():
+        if not line.strip():
+            continue
+        settings: dict[str, Any] = json.loads(line)
+        name = settings.pop("name", line)
+        config = TrainConfig.from_json(settings).resolve(train.n_users, train.n_items, len(train))
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            run = fit(split, config, out=Path(folder), source={})
+        result: dict[str, Any] = {
+            "name": name,
+            "seconds": time.monotonic() - started,
+            "config": config.to_json(),
+        }
+        result["metrics"] = run.metrics
+        if arguments.test:
+            result["test"] = evaluate_run(run, users="trained")
+            result["test_folded"] = evaluate_run(run, users="folded")
+        with arguments.results.open("a") as file:
+            file.write(json.dumps(result) + "\n")
+        print(summary(result), flush=True)
+
+
+def summary(result: dict[str, Any]) -> str:
+    metrics = result["metrics"]
+    history = " ".join(f"{entry['recall@20']:.4f}" for entry in metrics["history"])
+    folded = max(metrics["fold_in"].get("validation_recall@20", {"": 0.0}).values())
+    text = f"{result['name']}: validation {history} folded {folded:.4f}"
+    if "test" in result:
+        text += f" test {result['test']['recall@20']:.4f} folded {result['test_folded']['recall@20']:.4f}"
+    return f"{text} memory {metrics['memory']['share_of_dense']:.1%} {result['seconds']:.0f} s"
+
+
+if __name__ == "__main__":
+    main()
