@@ -1,0 +1,127 @@
+"""Exporting a run: pack it, write the target's artefact, measure it, and only then keep the bundle."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from sparsedevice import __version__
+from sparsedevice.errors import ConfigError, SparseDeviceError
+from sparsedevice.files import atomic_folder
+from sparsedevice.packing import PackedFile, pack
+from sparsedevice.run import Run
+
+from .accuracy import known_before_test, measure
+from .bundle import MANIFEST_NAME, README_NAME, Bundle, write_manifest
+from .readme import render_readme
+from .targets import PACKED_NAME, Target, find_target
+
+
+def export(
+    run: Run | str | Path,
+    target: str,
+    out: str | Path,
+    *,
+    values: str = "int8",
+    layout: str = "auto",
+    users: bool = False,
+    k: int = 20,
+    max_users: int | None = None,
+) -> Bundle:
+    """Write a bundle for one target.
+
+    Nothing is left behind where a step fails: the folder is filled under another name and renamed last.
+
+    Args:
+        run: a run, or its folder.
+        target: a name of the table in ``targets.py``.
+        out: the bundle's folder; an existing bundle is replaced.
+        values: coding of values: f32, f16, int8 or int4.
+        layout: layout of the packed file: auto, csr or sliced.
+        users: ship the user rows and what each user has seen.
+        k: length of the rankings by which the artefact's accuracy is measured.
+        max_users: measure on a fixed random choice of this many test users; None takes all.
+
+    Raises:
+        ConfigError: if the target is unknown or cannot carry what is asked for.
+        MissingExtraError: if the target's packages are not installed.
+        RunError: if the run folder is missing or damaged.
+        SparseDeviceError: if ``out`` cannot be written or holds something else.
+    """
+    row = find_target(target)
+    row.check_extra()
+    out = Path(out)
+    _check_out(out)
+    if not isinstance(run, Run):
+        run = Run.load(run)
+    if users and run.users is None:
+        raise ConfigError(
+            "this run has no user rows to ship; leave out --users: histories are folded in on the device"
+        )
+    row.check(values=values, layout=layout, users=users, dim=run.items.shape[1])
+    with atomic_folder(out) as folder:
+        packed = _pack(run, folder / PACKED_NAME, values=values, layout=layout, users=users)
+        names = [PACKED_NAME, *row.write(packed, folder)]
+        recommender = row.open(packed, folder)
+        accuracy = measure(recommender, run, users=users, k=k, max_users=max_users)
+        content = {
+            "sparsedevice": __version__,
+            "target": row.name,
+            "backend": row.backend,
+            "versions": _versions(row),
+            "seed": run.config.seed,
+            "data": {**run.source, "split": run.split.rule},
+            "config": run.config.to_json(),
+            "sizes": {
+                "n_items": packed.n_items,
+                "n_users": packed.n_users,
+                "dim": packed.dim,
+                "nnz": packed.nnz,
+                "values": packed.values,
+                "layout": packed.layout,
+                "similarity": packed.similarity,
+            },
+            "accuracy": accuracy,
+        }
+        (folder / README_NAME).write_text(render_readme(row, packed, content, names), encoding="utf-8")
+        manifest = write_manifest(folder, [*names, README_NAME], content)
+    return Bundle(out, manifest)
+
+
+def _pack(run: Run, path: Path, *, values: str, layout: str, users: bool) -> PackedFile:
+    train = run.split.train
+    titles = train.titles if train.titles is not None and any(train.titles) else None
+    pack(
+        path,
+        run.items,
+        item_ids=train.item_ids.ids,
+        titles=titles,
+        users=run.users if users else None,
+        user_ids=train.user_ids.ids if users else None,
+        seen=known_before_test(run.split) if users else None,
+        values=values,  # type: ignore[arg-type]
+        layout=layout,
+        similarity=run.similarity,  # type: ignore[arg-type]
+        fold_in=run.fold_in,
+        metadata={
+            "sparsedevice": __version__,
+            "model": run.config.model,
+            "method": run.config.method,
+            "seed": str(run.config.seed),
+            "train": train.fingerprint(),
+        },
+    )
+    return PackedFile.open(path)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to replace a folder that is no bundle."""
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST_NAME).is_file():
+        raise SparseDeviceError(f"{out} holds files and is not a bundle; choose another --out")
+
+
+def _versions(row: Target) -> dict[str, str]:
+    """Version of Python and of each package that had a part in the artefact."""
+    packages = ["numpy", "scipy", *(module.split(".")[0] for module in row.modules)]
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}

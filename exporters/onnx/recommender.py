@@ -1,0 +1,70 @@
+"""Recommending through onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsedevice.errors import BundleError
+from sparsedevice.extras import require
+from sparsedevice.packing import PackedFile
+
+from ..row_recommender import RowRecommender, Rows
+
+
+class OnnxRecommender(RowRecommender):
+    """Scores, excludes and ranks with onnxruntime; ids and titles come from the packed file.
+
+    Attributes:
+        session: the ``onnxruntime.InferenceSession``.
+    """
+
+    def __init__(self, packed: PackedFile, model: str | Path, *, threads: int = 1) -> None:
+        """Load a model.
+
+        Args:
+            packed: the packed file that the model was made of.
+            model: the ``.onnx`` file.
+            threads: threads inside an operator.
+
+        Raises:
+            MissingExtraError: if onnxruntime is not installed.
+            BundleError: if onnxruntime does not accept the model.
+        """
+        super().__init__(packed)
+        runtime = require("onnxruntime", extra="onnx")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Idle threads that spin cost battery; an arena keeps memory that one query needed for ever.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_cpu_mem_arena = False
+        try:
+            self.session = runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise BundleError(
+                f"onnxruntime does not accept {model}: {reason}; export the run again"
+            ) from error
+        self._inputs = {node.name for node in self.session.get_inputs()}
+
+    def top_rows(
+        self, *, history: Rows, user: int, like: int, excluded: Rows, candidates: Rows | None, k: int
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """See :meth:`RowRecommender.top_rows`."""
+        if candidates is not None and not len(candidates):
+            # To the graph no candidates means all of them.
+            return np.empty(0, np.int64), np.empty(0, np.float32)
+        feed = {
+            "history": history,
+            "user": np.array([user]),
+            "like": np.array([like]),
+            "excluded": excluded,
+            "candidates": np.empty(0, np.int64) if candidates is None else candidates,
+            "k": np.array([k]),
+        }
+        wanted = {name: value for name, value in feed.items() if name in self._inputs}
+        rows, scores = self.session.run(["rows", "scores"], wanted)
+        return rows, scores

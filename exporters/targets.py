@@ -1,0 +1,144 @@
+"""The table of targets. Command-line help, validation, documentation and tests read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from sparsedevice.errors import ConfigError
+from sparsedevice.extras import require
+from sparsedevice.packing import PackedFile
+from sparsedevice.packing.format import LAYOUTS, MAX_DIM, VALUES, Values
+from sparsedevice.runtime import Recommender, load
+
+PACKED_NAME = "model.sd"
+#: What the packed file in every bundle can be opened with.
+FILE_BACKENDS = ("core", "numpy")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one kind of bundle can carry, and who writes and opens it.
+
+    Attributes:
+        name: as given to ``--target``.
+        summary: one sentence for people.
+        artefacts: files that an app runs; those that a table does not need are absent.
+        companions: further files that help an app which has no reader of packed files.
+        modules: packages that exporting and running need.
+        extra: the extra of this project that brings them; "" where none is needed.
+        values: codings of values that it can carry.
+        layouts: layouts of the packed file that it can carry.
+        max_dim: widest table that it can carry.
+        users: whether user rows can be shipped.
+        backend: the backend that runs the artefact.
+        writer: ``module:function(packed, folder) -> names of the files written``; "" where there is none.
+        opener: ``module:function(packed, folder) -> Recommender``; "" where the packed file is the artefact.
+    """
+
+    name: str
+    summary: str
+    artefacts: tuple[str, ...] = ("model.sd",)
+    companions: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    extra: str = ""
+    values: tuple[Values, ...] = VALUES
+    layouts: tuple[str, ...] = ("auto", *LAYOUTS)
+    max_dim: int = MAX_DIM
+    users: bool = True
+    backend: str = "core"
+    writer: str = ""
+    opener: str = ""
+
+    def check(self, *, values: str, layout: str, users: bool, dim: int) -> None:
+        """Refuse what this target cannot carry.
+
+        Raises:
+            ConfigError: saying what to use instead.
+        """
+        if values not in self.values:
+            raise ConfigError(
+                f"target {self.name!r} does not carry {values!r} values; use one of {', '.join(self.values)}"
+            )
+        if layout not in self.layouts:
+            raise ConfigError(
+                f"target {self.name!r} does not carry layout {layout!r}; use one of {', '.join(self.layouts)}"
+            )
+        if dim > self.max_dim:
+            raise ConfigError(
+                f"target {self.name!r} carries tables of at most {self.max_dim} columns, not {dim};"
+                " train with a smaller --dim, or use --target packed"
+            )
+        if users and not self.users:
+            raise ConfigError(
+                f"target {self.name!r} ships no user rows; leave out --users (histories are folded in on the"
+                " device), or use --target packed"
+            )
+
+    def check_extra(self) -> None:
+        """Import what the target needs.
+
+        Raises:
+            MissingExtraError: naming the extra to install.
+        """
+        for module in self.modules:
+            require(module, extra=self.extra)
+
+    def write(self, packed: PackedFile, folder: Path) -> list[str]:
+        """Write the artefact into ``folder`` and return the names of its files."""
+        if not self.writer:
+            return []
+        names: list[str] = _function(self.writer)(packed, folder)
+        return names
+
+    def open(self, packed: PackedFile, folder: Path) -> Recommender:
+        """Open the artefact in ``folder`` with its own runtime."""
+        if not self.opener:
+            return load(folder / PACKED_NAME, self.backend)  # type: ignore[arg-type]
+        recommender: Recommender = _function(self.opener)(packed, folder)
+        return recommender
+
+
+TARGETS: tuple[Target, ...] = (
+    Target(
+        name="packed",
+        summary="The packed file alone, for the C core and the Python runtime of this project.",
+    ),
+    Target(
+        name="onnx",
+        summary="One graph of standard ONNX operators (opset 18), for onnxruntime on any platform.",
+        artefacts=("model.onnx", "model.onnx.data"),
+        companions=("vocabulary.json",),
+        modules=("onnx", "onnxruntime"),
+        extra="onnx",
+        backend="onnx",
+        writer="sparsedevice.exporters.onnx:write",
+        opener="sparsedevice.exporters.onnx:open_artefact",
+    ),
+)
+
+
+def find_target(name: str) -> Target:
+    """The row of the table with this name.
+
+    Raises:
+        ConfigError: listing the names that there are.
+    """
+    for target in TARGETS:
+        if target.name == name:
+            return target
+    raise ConfigError(f"target {name!r} is unknown; use one of {', '.join(t.name for t in TARGETS)}")
+
+
+def backends() -> tuple[str, ...]:
+    """All backends, each once: those of the packed file, then the targets' own."""
+    return (*FILE_BACKENDS, *(t.backend for t in TARGETS if t.backend not in FILE_BACKENDS))
+
+
+def _function(place: str) -> Callable[..., Any]:
+    module, name = place.split(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function

@@ -1,0 +1,26 @@
+"""onnxruntime against the conformance suite of all backends."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("onnx", reason="needs the extra onnx")
+pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+
+from sparsedevice.exporters.onnx import OnnxRecommender, write_onnx
+from sparsedevice.packing import PackedFile
+
+from tests.runtime.conformance import CHECKS
+
+
+def open_(path):
+    packed = PackedFile.open(path)
+    folder = path.with_suffix(".onnx")
+    folder.mkdir()
+    write_onnx(packed, folder)
+    return OnnxRecommender(packed, folder / "model.onnx")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_onnx(check, tmp_path):
+    check(open_, tmp_path)
