@@ -21,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+METHOD = "Method and optimisation"
 READING = "Reading and splitting DATA"
 TextOrJson = Annotated[Literal["text", "json"], typer.Option(help="How to print the answer.")]
 
@@ -43,6 +44,41 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")
     ] = False,
+    sparse: Annotated[
+        Literal["both", "items"],
+        typer.Option(help="Which tables are sparse in training.", rich_help_panel=METHOD),
+    ] = "both",
+    fan_in: Annotated[
+        Literal["fixed", "global"],
+        typer.Option(help="Same fan-in for each row, or one budget.", rich_help_panel=METHOD),
+    ] = "fixed",
+    temperature: Annotated[float | None, typer.Option(help="Of the softmax.", rich_help_panel=METHOD)] = None,
+    temperature2: Annotated[float | None, typer.Option(help="BSL's ratio.", rich_help_panel=METHOD)] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Length of the first steps.", rich_help_panel=METHOD)
+    ] = None,
+    batch_users: Annotated[int | None, typer.Option(help="Users a step.", rich_help_panel=METHOD)] = None,
+    negatives: Annotated[
+        int | None, typer.Option(help="Sampled items a step.", rich_help_panel=METHOD)
+    ] = None,
+    initial: Annotated[str | None, typer.Option(help="Initial shape.", rich_help_panel=METHOD)] = None,
+    grow: Annotated[
+        str | None, typer.Option(help="What chooses entries to grow.", rich_help_panel=METHOD)
+    ] = None,
+    watched_share: Annotated[
+        float | None,
+        typer.Option(help="Share of rows whose inactive gradients are kept.", rich_help_panel=METHOD),
+    ] = None,
+    rho0: Annotated[
+        float | None, typer.Option(help="First share dropped and grown.", rich_help_panel=METHOD)
+    ] = None,
+    delta_t: Annotated[
+        float | None, typer.Option(help="Epochs between two moves.", rich_help_panel=METHOD)
+    ] = None,
+    validation_every: Annotated[
+        int | None, typer.Option(help="Epochs between two looks at validation.", rich_help_panel=METHOD)
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Torch device.", rich_help_panel=METHOD)] = None,
     format: Annotated[str, typer.Option(help="Format of DATA, or 'auto'.", rich_help_panel=READING)] = "auto",  # noqa: A002
     user_column: Annotated[
         str | None, typer.Option(help="Column of user ids.", rich_help_panel=READING)
@@ -70,7 +106,7 @@ def train(
         typer.Option(
             help="Keep users and items with at least this many interactions.", rich_help_panel=READING
         ),
-    ] = 0,
+    ] = 1,
     split: Annotated[
         str, typer.Option(help="auto, given, random, leave-last or time.", rich_help_panel=READING)
     ] = "auto",
@@ -101,6 +137,22 @@ def train(
         validation_fraction=validation_fraction,
         seed=seed,
     )
+    settings = {
+        "sparse": sparse,
+        "fan_in": fan_in,
+        "temperature": temperature,
+        "temperature2": temperature2,
+        "lr": lr,
+        "batch_users": batch_users,
+        "negatives": negatives,
+        "initial": initial,
+        "grow": grow,
+        "watched_share": watched_share,
+        "rho0": rho0,
+        "delta_t": delta_t,
+        "validation_every": validation_every,
+        "device": device,
+    }
     run = train_run(
         data,
         out,
@@ -113,6 +165,7 @@ def train(
         threads=threads,
         resume=resume,
         options=options,
+        settings={name: value for name, value in settings.items() if value is not None},
     )
     terminal.show_run(run, out)
 

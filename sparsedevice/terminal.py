@@ -26,19 +26,18 @@ def write(text: str) -> None:
 
 
 def show(result: Mapping[str, Any], title: str, output: Output) -> None:
-    """Print a flat or once-nested result as a table of names and values, or as JSON."""
+    """Print a result as JSON, or as a table of names and values that leaves out curves and deeper nesting."""
     if output == "json":
         write(json.dumps(result, indent=2, ensure_ascii=False))
         return
     table = _table(title)
     table.add_column(style="bold")
-    table.add_column(justify="right")
+    table.add_column()
     for name, value in result.items():
-        if isinstance(value, Mapping):
-            for inner, inner_value in value.items():
-                table.add_row(f"{name} · {inner}", _text(inner, inner_value))
-        else:
-            table.add_row(name, _text(name, value))
+        rows = value.items() if isinstance(value, Mapping) else [("", value)]
+        for inner, inner_value in rows:
+            if not _is_nested(inner_value):
+                table.add_row(f"{name} · {inner}" if inner else name, _text(name, inner_value))
     _console().print(table)
 
 
@@ -84,6 +83,12 @@ def show_recommendations(result: Recommendations, history_titles: list[str], out
         sys.stderr.write(
             f"sparsedevice: not in the catalogue, ignored: {', '.join(map(str, result.unknown))}\n"
         )
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping) or (
+        isinstance(value, list) and any(isinstance(one, Mapping) for one in value)
+    )
 
 
 def _console() -> Console:
