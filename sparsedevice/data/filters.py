@@ -59,14 +59,21 @@ def distinct_pairs(
     n = len(interactions)
     time = interactions.timestamp
     pair = interactions.user_index.astype(np.int64) * interactions.n_items + interactions.item_index
-    group = np.zeros(n, dtype=np.int64) if part is None else part.astype(np.int64)
-    keys = [np.arange(n, dtype=np.int64)] + ([] if time is None else [time])
+    by_pair = np.argsort(pair, kind="stable")
+    starts = np.diff(pair[by_pair], prepend=-1) != 0
+    mask = np.ones(n, dtype=np.bool_)
+    if starts.all():
+        return mask
+    # Only pairs that repeat need the sort by several keys.
+    single = starts & np.append(starts[1:], True)
+    rows = by_pair[~single].astype(np.int64)
+    keys = [rows] + ([] if time is None else [time[rows]])
     if keep == "last":
         keys = [~key for key in keys]  # ~x is -x-1: the order reversed without overflow
+    group = np.zeros(len(rows), dtype=np.int64) if part is None else part[rows].astype(np.int64)
     # lexsort sorts by its last key first; the first of each run of equal pairs stays.
-    order = np.lexsort([*keys, group, pair])
-    mask = np.zeros(n, dtype=np.bool_)
-    mask[order[np.diff(pair[order], prepend=-1) != 0]] = True
+    rows = rows[np.lexsort([*keys, group, pair[rows]])]
+    mask[rows[np.diff(pair[rows], prepend=-1) == 0]] = False
     return mask
 
 
