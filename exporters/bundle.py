@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,39 @@ class Bundle:
         """Bytes of each file by its name, the manifest left out."""
         return {name: int(entry["bytes"]) for name, entry in self.manifest["files"].items()}
 
+    def artefacts(self, backend: str) -> list[str]:
+        """The files that one backend runs."""
+        wanted = (PACKED_NAME,) if backend in FILE_BACKENDS else self.target.artefacts
+        return [name for name in self.manifest["files"] if name in wanted]
+
     def artefact_bytes(self, backend: str) -> int:
         """Bytes of the files that one backend runs."""
-        artefacts = (PACKED_NAME,) if backend in FILE_BACKENDS else self.target.artefacts
-        return sum(size for name, size in self.file_bytes.items() if name in artefacts)
+        return sum(self.file_bytes[name] for name in self.artefacts(backend))
+
+    def packages(self, backend: str) -> list[str]:
+        """The packages that one backend runs on."""
+        modules = () if backend in FILE_BACKENDS else self.target.modules
+        return ["numpy", *modules]
+
+    def prepare(self, backend: str) -> None:
+        """Import what a backend needs, without opening anything.
+
+        Raises:
+            ConfigError: if the bundle has nothing for this backend.
+            MissingExtraError: if the backend's package is not installed.
+        """
+        check_backend(backend)
+        if backend in FILE_BACKENDS:
+            import_module(FILE_BACKENDS[backend])
+            return
+        if backend != self.target.backend:
+            raise ConfigError(
+                f"{self.path} is a bundle for target {self.target.name!r} and has nothing for backend"
+                f" {backend!r}; use {' or '.join(dict.fromkeys((self.target.backend, *FILE_BACKENDS)))},"
+                " or export the run for a target of that backend"
+            )
+        self.target.check_extra()
+        import_module(self.target.opener.split(":")[0])
 
     def open(self, backend: str | None = None, *, verify: bool = True) -> Recommender:
         """Open the artefact with its own runtime, or the packed file with another backend.
@@ -76,16 +106,10 @@ class Bundle:
             ConfigError: if the bundle has nothing for this backend.
             MissingExtraError: if the backend's package is not installed.
         """
-        backend = check_backend(backend) or self.target.backend
+        backend = backend or self.target.backend
+        self.prepare(backend)
         if backend in FILE_BACKENDS:
             return load(self.path / PACKED_NAME, backend, verify=verify)  # type: ignore[arg-type]
-        if backend != self.target.backend:
-            raise ConfigError(
-                f"{self.path} is a bundle for target {self.target.name!r} and has nothing for backend"
-                f" {backend!r}; use {' or '.join(dict.fromkeys((self.target.backend, *FILE_BACKENDS)))},"
-                " or export the run for a target of that backend"
-            )
-        self.target.check_extra()
         return self.target.open(PackedFile.open(self.path / PACKED_NAME, verify=verify), self.path)
 
     def summary(self) -> dict[str, Any]:
@@ -137,15 +161,14 @@ def open_bundle(path: str | Path, backend: str | None = None) -> Recommender:
     return Bundle.load(path).open(backend)
 
 
-def check_backend(backend: str | None) -> str | None:
-    """A backend that exists, or None.
+def check_backend(backend: str | None) -> None:
+    """Refuse a backend that does not exist; None stands for a bundle's own.
 
     Raises:
         ConfigError: listing the backends that there are.
     """
     if backend is not None and backend not in backends():
         raise ConfigError(f"backend {backend!r} is unknown; use one of {', '.join(backends())}")
-    return backend
 
 
 def write_manifest(folder: Path, names: Iterable[str], content: dict[str, Any]) -> dict[str, Any]:

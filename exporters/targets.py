@@ -15,8 +15,8 @@ from sparsedevice.packing.format import LAYOUTS, MAX_DIM, VALUES, Values
 from sparsedevice.runtime import Recommender, load
 
 PACKED_NAME = "model.sd"
-#: What the packed file in every bundle can be opened with.
-FILE_BACKENDS = ("core", "numpy")
+#: What the packed file in every bundle can be opened with, and the module that does it.
+FILE_BACKENDS = {"core": "sparsedevice.runtime.core", "numpy": "sparsedevice.runtime.reference"}
 
 
 @dataclass(frozen=True)

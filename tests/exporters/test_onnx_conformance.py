@@ -9,14 +9,13 @@ pytest.importorskip("onnxruntime", reason="needs the extra onnx")
 
 from sparsedevice.exporters.onnx import OnnxRecommender, write_onnx
 from sparsedevice.packing import PackedFile
-
 from tests.runtime.conformance import CHECKS
 
 
 def open_(path):
     packed = PackedFile.open(path)
     folder = path.with_suffix(".onnx")
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     write_onnx(packed, folder)
     return OnnxRecommender(packed, folder / "model.onnx")
 

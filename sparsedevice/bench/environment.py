@@ -1,0 +1,65 @@
+"""What a figure depends on besides the bundle."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+
+
+def read_environment(packages: Sequence[str] = ("numpy",)) -> dict[str, Any]:
+    """CPU, cores, governor, operating system, Python and package versions; None where the platform hides one.
+
+    Args:
+        packages: distributions whose versions are wanted; one that is not installed is None.
+    """
+    affinity = getattr(os, "sched_getaffinity", None)
+    return {
+        "cpu": _cpu(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "cores_usable": len(affinity(0)) if affinity else None,
+        "governor": _read(_CPUFREQ / "scaling_governor"),
+        "frequency_khz": _read(_CPUFREQ / "scaling_cur_freq"),
+        "load_average": _load_average(),
+        "page_bytes": os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None,
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in packages},
+    }
+
+
+def _cpu() -> str | None:
+    text = _read(Path("/proc/cpuinfo"))
+    if text is not None:
+        for line in text.splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "Hardware", "Model"):
+                return value.strip()
+    return platform.processor() or None
+
+
+def _load_average() -> float | None:
+    if sys.platform == "win32":
+        return None
+    return round(os.getloadavg()[0], 2)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
