@@ -115,7 +115,7 @@ def train(
     ] = 0.2,
     validation_fraction: Annotated[
         float, typer.Option(help="Share of train held out to choose by.", rich_help_panel=READING)
-    ] = 0.05,
+    ] = 0.1,
 ) -> None:
     """Turn an interaction log into a run folder with a trained sparse model."""
     from sparsedevice import terminal
@@ -232,7 +232,7 @@ def recommend(
         exclude=exclude if exclude in ("seen", "none") else _ids(exclude),
         candidates=None if candidates is None else _ids(candidates),
     )
-    terminal.show_recommendations(result, output)
+    terminal.show_recommendations(result, [] if history is None else _titles(bundle, _ids(history)), output)
 
 
 @app.command()
@@ -284,6 +284,16 @@ def _root(
     if version:
         typer.echo(__version__)
         raise typer.Exit
+
+
+def _titles(bundle: Path, ids: list[str]) -> list[str]:
+    from sparsedevice.exporters.targets import PACKED_NAME
+    from sparsedevice.packing import PackedFile
+
+    packed = PackedFile.open(bundle / PACKED_NAME if bundle.is_dir() else bundle, verify=False)
+    if packed.titles is None:
+        return []
+    return [packed.titles[int(row)] for row in packed.vocabulary.rows(ids) if row >= 0]
 
 
 def _ids(text: str) -> list[str]:
