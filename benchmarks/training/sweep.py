@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import torch
 from sparsedevice.data import DataOptions, load_split
 from sparsedevice.evaluation import evaluate_run
 from sparsedevice.training import TrainConfig
-from sparsedevice.training.train import fit
+from sparsedevice.training.train import fast_precision, fit
 
 
 def main() -> None:
@@ -43,6 +44,7 @@ def main() -> None:
         settings: dict[str, Any] = json.loads(line)
         name = settings.pop("name", line)
         config = TrainConfig.from_json(settings).resolve(train.n_users, train.n_items, len(train))
+        config = replace(config, precision=config.precision or fast_precision(config.device))
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             run = fit(split, config, out=Path(folder), source={})

@@ -49,7 +49,7 @@ def ndcg(found: NDArray[np.bool_], n_relevant: NDArray[np.integer]) -> NDArray[n
 
 def hit_rate(found: NDArray[np.bool_]) -> NDArray[np.float64]:
     """1 for each user with at least one hit among the k, else 0."""
-    return found.any(1).astype(np.float64)
+    return np.asarray(found.any(axis=1), dtype=np.float64)
 
 
 def coverage(top: NDArray[np.integer], n_items: int) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import scipy.sparse
 import torch
+from torch import Tensor
 
 from sparsedevice.sparse.mover import ShapeMover
 from sparsedevice.training.batches import Batch
@@ -37,6 +38,7 @@ class MatrixFactorization:
         self.movers = movers
         self._temperature = config.temperature
         self._temperature2 = config.temperature2
+        self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
 
     def step(self, batch: Batch, lr: float, *, last: bool, progress: float) -> float:
@@ -68,7 +70,7 @@ class MatrixFactorization:
         ]
         scores = torch.empty(x.shape[0], item_rows.numel(), device=device)
         for start, active in blocks:
-            scores[:, start : start + active.rows.numel()] = x @ items.expand(active).T
+            scores[:, start : start + active.rows.numel()] = self._product(x, items.expand(active).T)
         loss = softmax_loss_(
             scores,
             torch.from_numpy(batch.user).to(device),
@@ -80,8 +82,8 @@ class MatrixFactorization:
         user_gradient = torch.zeros_like(x)
         for start, active in blocks:
             block_scores = scores[:, start : start + active.rows.numel()]
-            user_gradient.addmm_(block_scores, items.expand(active))
-            item_gradient = block_scores.T @ x
+            user_gradient += self._product(block_scores, items.expand(active))
+            item_gradient = self._product(block_scores.T, x)
             if watching.get("items"):
                 self.movers["items"].observe(active.rows, item_gradient)
             update_rows(items, active, item_gradient, lr, unit_rows=True)
@@ -104,3 +106,11 @@ class MatrixFactorization:
     def item_rows(self) -> scipy.sparse.csr_array:
         """The learnt items, csr_array float32 (n_items x dim)."""
         return self.tables["items"].to_csr()
+
+
+def half_product(left: Tensor, right: Tensor) -> Tensor:
+    """Product with factors rounded to bfloat16, float32 result: several times faster on processors made for it.
+
+    A rounding of 0.4 % in scores and gradients is small beside the noise of the sampled catalogue.
+    """
+    return (left.bfloat16() @ right.bfloat16()).float()

@@ -11,6 +11,7 @@ from sparsedevice.errors import ConfigError
 MODELS = ("mf",)
 SPARSE = ("both", "items")
 FAN_IN = ("fixed", "global")
+PRECISION = (None, "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class TrainConfig:
         seed: of everything random.
         threads: CPU threads; None takes all cores.
         device: torch device.
+        precision: of the matrix products, "float32" or "bfloat16"; None takes bfloat16 where the processor has
+            instructions for it. Tables and optimiser are float32 always.
 
     Raises:
         ConfigError: if a value is outside its range.
@@ -71,12 +74,13 @@ class TrainConfig:
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
+    precision: str | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (("model", MODELS), ("sparse", SPARSE), ("fan_in", FAN_IN)):
+        for name, choices in (("model", MODELS), ("sparse", SPARSE), ("fan_in", FAN_IN), ("precision", PRECISION)):
             if getattr(self, name) not in choices:
                 raise ConfigError(
-                    f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}"
+                    f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(filter(None, choices))}"
                 )
         if not 0 <= self.sparsity < 1:
             raise ConfigError(

@@ -55,7 +55,7 @@ def softmax_loss_(
     if temperature2 is not None:
         rest.clamp_(min=1e-30)
         loss = (temperature2 * (rest.log()[user] + top[user]) - positive).sum()
-        count = torch.bincount(user, minlength=scores.shape[0])
+        count = torch.bincount(user, minlength=scores.shape[0]).to(scores.dtype)
         scores *= (temperature2 * count / rest)[:, None]
         scores[user, column] = -1.0
         return float(loss)
