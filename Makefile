@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 C_FILES := $(wildcard sparsedevice/runtime/csrc/*.[ch])
 PIP_ARGS ?=
 
-.PHONY: setup build demo test lint types fix fuzz clean
+.PHONY: setup build demo test lint types fix clean
 
 setup: $(STAMP) build
 
@@ -25,8 +25,13 @@ $(VENV)/.built: $(STAMP) setup.py $(C_FILES)
 	$(BIN)/python setup.py --quiet build_ext --inplace
 	touch $@
 
+demo: export PATH := $(CURDIR)/$(BIN):$(PATH)
 demo: setup
-	$(BIN)/python -m sparsedevice.demo
+	sparsedevice train synthetic --epochs 20 --out demo/run
+	sparsedevice export demo/run --target onnx --users --out demo/bundle
+	sparsedevice recommend demo/bundle --history 0,6,12 -k 5
+	sparsedevice bench demo/bundle --backend core
+	sparsedevice bench demo/bundle --backend onnx
 
 test: setup lint types
 	$(BIN)/python -m pytest -n 2

@@ -1,7 +1,8 @@
 """Train sparse recommenders to a byte budget and run them on a device.
 
 The names below are the whole public surface; each is imported when it is first used, so that
-``import sparsedevice`` needs only numpy and takes no noticeable time.
+``import sparsedevice`` needs only numpy and takes no noticeable time. ``sparsedevice.bench`` is a package; its
+function of that name measures a bundle.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Recommender", "bench", "evaluate", "export", "inspect", "load", "train"]
+__all__ = ["Recommender", "evaluate", "export", "inspect", "load", "train"]
 
 if TYPE_CHECKING:
-    from sparsedevice.bench import bench
     from sparsedevice.evaluation import evaluate
     from sparsedevice.exporters import export
     from sparsedevice.packing import inspect
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Recommender": "sparsedevice.runtime",
-    "bench": "sparsedevice.bench",
     "evaluate": "sparsedevice.evaluation",
     "export": "sparsedevice.exporters",
     "inspect": "sparsedevice.packing",
