@@ -1,8 +1,8 @@
 """Train sparse recommenders to a byte budget and run them on a device.
 
 The names below are the whole public surface; each is imported when it is first used, so that
-``import sparsedevice`` needs only numpy and takes no noticeable time. ``sparsedevice.bench`` is a package; its
-function of that name measures a bundle.
+``import sparsedevice`` needs only numpy and takes no noticeable time.
+``sparsedevice.bench`` is a package; its function of that name measures a bundle.
 """
 
 from __future__ import annotations
