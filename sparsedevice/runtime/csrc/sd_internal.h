@@ -179,6 +179,9 @@ typedef void sd_scan(const sd_model *model, const sd_query *query, uint32_t firs
 
 sd_scan sd_scan_rows_scalar, sd_scan_slices_scalar;
 
+/* The scan for the model's layout and kernel. */
+sd_scan *sd_choose_scan(const sd_model *model);
+
 /* Append the key of each of 64 scores that is not below `least` (a NaN never is); returns how many.
  * keys has room for 64. */
 typedef uint32_t sd_collect(const float *scores, float least, uint32_t first, uint64_t *keys);

@@ -102,7 +102,7 @@ static void leave_out(list *out, uint32_t first, uint32_t count, float *scores) 
     }
 }
 
-static sd_scan *choose_scan(const sd_model *model) {
+sd_scan *sd_choose_scan(const sd_model *model) {
     if (model->layout == SD_CSR)
         return sd_scan_rows_scalar;
 #ifdef SD_X86
@@ -127,7 +127,7 @@ static sd_collect *choose_collect(const sd_model *model) {
 
 static void scan_all(const sd_model *model, const sd_query *query, list *lists, best *into) {
     float scores[SD_CHUNK_ROWS];
-    sd_scan *scan = choose_scan(model);
+    sd_scan *scan = sd_choose_scan(model);
     sd_collect *collect = choose_collect(model);
     for (uint32_t first = 0; first < model->n_items; first += SD_CHUNK_ROWS) {
         uint32_t count = sd_min(model->n_items - first, SD_CHUNK_ROWS);
