@@ -17,6 +17,7 @@ class BuildCore(build_ext):
     """build_ext that says in one sentence what to do where no C compiler works."""
 
     def build_extension(self, ext: Extension) -> None:
+        """Build, or stop with that sentence."""
         try:
             super().build_extension(ext)
         except Exception as error:

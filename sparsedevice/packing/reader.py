@@ -195,14 +195,7 @@ class PackedFile:
         Raises:
             PackedFileError: if they are not a JSON object of strings.
         """
-        raw = self.section(Kind.METADATA).tobytes()
-        try:
-            value = json.loads(raw) if raw else {}
-        except (ValueError, RecursionError) as error:
-            raise PackedFileError("metadata", "metadata is not valid JSON") from error
-        if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-            raise PackedFileError("metadata", "metadata is not a JSON object of strings")
-        return value
+        return parse_metadata(self.section(Kind.METADATA).tobytes())
 
     def _vocabulary(self, first: Kind) -> PackedVocabulary:
         strings = PackedStrings(self.section(first, "<u4"), self.section(Kind(first + 1)))
@@ -218,6 +211,21 @@ class PackedFile:
             values[1::2] = sign_extend(stored, 4)
             stored = values[: len(columns)]
         return Rows(indptr, columns.astype(np.int32), stored, scales, self.dim)
+
+
+def parse_metadata(raw: bytes) -> dict[str, str]:
+    """The strings of a metadata section.
+
+    Raises:
+        PackedFileError: if they are not a JSON object of strings.
+    """
+    try:
+        value = json.loads(raw) if raw else {}
+    except (ValueError, RecursionError) as error:
+        raise PackedFileError("metadata", "metadata is not valid JSON") from error
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise PackedFileError("metadata", "metadata is not a JSON object of strings")
+    return value
 
 
 def dequantize(rows: Rows) -> sp.csr_array:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sparsedevice.errors import PackedFileError
 from sparsedevice.packing.format import MAX_STRING_BYTES, SLICE_ROWS, Kind
 from sparsedevice.packing.quantize import Rows
-from sparsedevice.packing.reader import PackedFile
+from sparsedevice.packing.reader import PackedFile, parse_metadata
 from sparsedevice.packing.sliced import entry_offsets, unpack_nibbles
 
 
@@ -45,17 +45,7 @@ def verify_file(packed: PackedFile) -> None:
     for kind in (Kind.FOLD_WEIGHTS, Kind.FOLD_MATRIX):
         if not np.isfinite(packed.section(kind, "<f4")).all():
             raise PackedFileError("fold-in", f"section {kind.name} holds a number that is not finite")
-    check_metadata(packed)
-
-
-def check_metadata(packed: PackedFile) -> None:
-    """Refuse metadata that is not a JSON object of strings.
-
-    Raises:
-        PackedFileError: ``metadata``.
-    """
-    if not all(packed.metadata):
-        raise PackedFileError("metadata", "metadata has an empty key")
+    parse_metadata(packed.section(Kind.METADATA).tobytes())
 
 
 def _check_padding(packed: PackedFile) -> None:

@@ -4,7 +4,7 @@ from typing import Any, final
 _Answer = tuple[list[str], bytes, bytes, list[str], list[str] | None]
 _Ids = Sequence[str | int]
 
-class Refused(Exception): ...
+class FormatError(Exception): ...
 
 @final
 class Model:

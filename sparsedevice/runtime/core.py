@@ -38,7 +38,7 @@ class CoreRecommender(Recommender):
             self._model = _core.Model(data)
             if verify:
                 self._model.verify()
-        except _core.Refused as error:
+        except _core.FormatError as error:
             promise = str(error)
             sentence = _SENTENCES.get(promise, f"the file breaks the promise {promise!r} of docs/format.md")
             raise PackedFileError(promise, f"{path}: {sentence}" if path else sentence) from None

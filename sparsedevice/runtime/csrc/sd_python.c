@@ -483,10 +483,10 @@ static int core_exec(PyObject *module) {
     state->config_error = PyObject_GetAttrString(errors, "ConfigError");
     state->unknown_id_error = PyObject_GetAttrString(errors, "UnknownIdError");
     Py_DECREF(errors);
-    state->refused = PyErr_NewException("sparsedevice.runtime._core.Refused", NULL, NULL);
+    state->refused = PyErr_NewException("sparsedevice.runtime._core.FormatError", NULL, NULL);
     state->model_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &model_spec, NULL);
     if (!state->config_error || !state->unknown_id_error || !state->refused || !state->model_type ||
-        PyModule_AddObjectRef(module, "Refused", state->refused) ||
+        PyModule_AddObjectRef(module, "FormatError", state->refused) ||
         PyModule_AddType(module, state->model_type))
         return -1;
     return 0;

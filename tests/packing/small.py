@@ -1,0 +1,80 @@
+"""A small file that has every section, and ways to damage it."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+
+from sparsedevice.packing import FoldIn, PackedInfo, pack
+from sparsedevice.packing.format import ENTRY_BYTES, HEADER_BYTES, Kind, decode_head, encode_head
+
+N_ITEMS, N_USERS, DIM = 70, 5, 12
+
+
+def small_tables() -> tuple[sp.csr_array, sp.csr_array, sp.csr_array]:
+    """Items, users and seen lists, the same on every machine."""
+    row, column = np.indices((N_ITEMS, DIM))
+    items = ((row * 7 + column * 5) % 11 - 5) * ((row + column) % 3 == 0)
+    row, column = np.indices((N_USERS, DIM))
+    users = ((row * 5 + column * 3) % 7 - 3) * ((row + column) % 2 == 0)
+    seen = np.add.outer(np.arange(N_USERS), np.arange(N_ITEMS)) % 13 == 0
+    return sp.csr_array(items.astype(np.float32)), sp.csr_array(users.astype(np.float32)), sp.csr_array(seen)
+
+
+def write_small(
+    path: Path, *, values: str = "int8", layout: str = "auto", similarity: str = "cosine"
+) -> PackedInfo:
+    """Write the small file."""
+    items, users, seen = small_tables()
+    weights = (1 + np.arange(N_ITEMS) % 3).astype(np.float32)
+    matrix = (np.eye(DIM) + np.eye(DIM, k=1) / 4).astype(np.float32)
+    return pack(
+        path,
+        items,
+        item_ids=[f"item-{i}" for i in range(N_ITEMS)],
+        titles=["" if i % 5 == 0 else f"Größe {i} 名" for i in range(N_ITEMS)],
+        users=users,
+        user_ids=[str(100 - i) for i in range(N_USERS)],
+        seen=seen,
+        values=values,  # type: ignore[arg-type]
+        layout=layout,
+        similarity=similarity,  # type: ignore[arg-type]
+        fold_in=FoldIn(weights, matrix),
+        metadata={"model": "mf", "note": '"quoted" \\ é'},
+    )
+
+
+def with_checksums(data: bytearray) -> bytes:
+    """The same bytes with all checksums made right, so that a deeper check must find the damage."""
+    header, sections = decode_head(memoryview(bytes(data)))
+    fixed = [
+        type(s)(s.kind, zlib.crc32(data[s.offset : s.offset + s.length]), s.offset, s.length)
+        for s in sections.values()
+    ]
+    head = encode_head(header, fixed)
+    return head + bytes(data[len(head) :])
+
+
+def with_header_checksum(data: bytearray) -> bytes:
+    """The same bytes with the checksum of header and table made right."""
+    data = bytearray(data)
+    end = HEADER_BYTES + ENTRY_BYTES * int.from_bytes(data[56:60], "little")
+    data[60:64] = bytes(4)
+    data[60:64] = zlib.crc32(data[:end]).to_bytes(4, "little")
+    return bytes(data)
+
+
+def place(data: bytes, kind: Kind) -> int:
+    """Offset of a section."""
+    return decode_head(memoryview(data))[1][kind].offset
+
+
+def patched(data: bytes, kind: Kind, at: int, new: bytes) -> bytes:
+    """``new`` written at byte ``at`` of a section, with checksums made right."""
+    damaged = bytearray(data)
+    start = place(data, kind) + at
+    damaged[start : start + len(new)] = new
+    return with_checksums(damaged)

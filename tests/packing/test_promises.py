@@ -1,0 +1,158 @@
+"""One damaged file for each promise of docs/format.md; numpy and the C core name the same promise."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sparsedevice.errors import PackedFileError
+from sparsedevice.packing import PackedFile
+from sparsedevice.packing.format import HEADER_BYTES, Kind
+from sparsedevice.runtime.core import CoreRecommender
+from tests.packing.small import patched, place, with_header_checksum, write_small
+
+Damage = Callable[[bytes], bytes]
+
+
+def head(at: int, new: bytes) -> Damage:
+    return lambda data: with_header_checksum(bytearray(data[:at] + new + data[at + len(new) :]))
+
+
+def body(kind: Kind, at: int, new: bytes) -> Damage:
+    return lambda data: patched(data, kind, at, new)
+
+
+def entry(index: int, field: int, new: bytes) -> Damage:
+    return head(HEADER_BYTES + 24 * index + field, new)
+
+
+def gap(data: bytes) -> bytes:
+    """A byte between two sections that is not zero."""
+    at = place(data, Kind.ITEM_COLUMNS) - 1
+    return data[:at] + b"x" + data[at + 1 :]
+
+
+def swap_columns(data: bytes) -> bytes:
+    """Two entries of the first user in the wrong order."""
+    at = place(data, Kind.USER_COLUMNS)
+    return patched(data, Kind.USER_COLUMNS, 0, bytes([data[at + 1], data[at]]))
+
+
+def u32(*numbers: int) -> bytes:
+    return struct.pack(f"<{len(numbers)}I", *numbers)
+
+
+def f32(number: float) -> bytes:
+    return struct.pack("<f", number)
+
+
+NAN, INF = float("nan"), float("inf")
+# (promise, values, layout, damage)
+DAMAGED: list[tuple[str, str, str, Damage]] = [
+    ("magic", "int8", "sliced", lambda data: b"PK\x03\x04" + data[4:]),
+    ("magic", "int8", "sliced", lambda data: b"GG" + data[:0]),
+    ("version", "int8", "sliced", head(8, u32(2))),
+    ("byte-order", "int8", "sliced", head(12, b"\x0a\x0b\x0c\x0d")),
+    ("truncated", "int8", "sliced", lambda data: data[:0]),
+    ("truncated", "int8", "sliced", lambda data: data[:40]),
+    ("truncated", "int8", "sliced", lambda data: data[:100]),
+    ("truncated", "int8", "sliced", lambda data: data[:-1]),
+    ("truncated", "int8", "sliced", entry(20, 16, struct.pack("<Q", 2**64 - 1))),
+    ("header-checksum", "int8", "sliced", lambda data: data[:20] + b"\x01" + data[21:]),
+    ("counts", "int8", "sliced", head(16, u32(0))),
+    ("counts", "int8", "sliced", head(16, u32(2**31))),
+    ("counts", "int8", "sliced", head(20, u32(2**31))),
+    ("counts", "int8", "sliced", head(24, u32(0))),
+    ("counts", "int8", "sliced", head(24, u32(4097))),
+    ("counts", "int8", "sliced", head(32, struct.pack("<Q", 2**32))),
+    ("codes", "int8", "sliced", head(28, b"\x04")),
+    ("codes", "int8", "sliced", head(29, b"\x02")),
+    ("codes", "int8", "sliced", head(30, b"\x02")),
+    ("codes", "int8", "sliced", head(31, b"\x01")),
+    ("codes", "f32", "csr", head(29, b"\x01")),
+    ("sections", "int8", "sliced", head(56, u32(22))),
+    ("sections", "int8", "sliced", entry(20, 0, u32(22))),
+    ("sections", "int8", "sliced", entry(1, 0, u32(1))),
+    ("sections", "int8", "sliced", head(20, u32(0))),
+    ("contiguous", "int8", "sliced", entry(3, 8, struct.pack("<Q", 64))),
+    ("contiguous", "int8", "sliced", entry(0, 8, struct.pack("<Q", 2**64 - 64))),
+    ("extent", "int8", "sliced", lambda data: data + b"\x00"),
+    ("lengths", "int8", "sliced", head(16, u32(71))),
+    ("lengths", "int8", "sliced", head(24, u32(13))),
+    ("lengths", "int8", "csr", head(32, struct.pack("<Q", 1))),
+    ("lengths", "int8", "sliced", head(32, struct.pack("<Q", 2**31))),
+    ("padding", "int8", "sliced", gap),
+    ("checksum", "int8", "sliced", lambda data: data[:-1] + b"x"),
+    ("pointers", "int8", "csr", body(Kind.ITEM_POINTERS, 0, u32(1))),
+    ("pointers", "int8", "csr", body(Kind.ITEM_POINTERS, 4, u32(2**32 - 1))),
+    ("pointers", "int8", "sliced", body(Kind.ITEM_POINTERS, 0, u32(1))),
+    ("pointers", "int8", "sliced", body(Kind.USER_POINTERS, 8, u32(0))),
+    ("pointers", "int8", "sliced", body(Kind.SEEN_POINTERS, 4, u32(2**31))),
+    ("pointers", "int8", "sliced", body(Kind.ITEM_ID_POINTERS, 4, u32(2**31))),
+    ("pointers", "int8", "sliced", body(Kind.TITLE_POINTERS, 280, u32(0))),
+    ("columns", "int8", "sliced", body(Kind.ITEM_COLUMNS, 3, b"\xff")),
+    ("columns", "int8", "csr", body(Kind.ITEM_COLUMNS, 0, b"\x0c")),
+    ("columns", "int8", "sliced", swap_columns),
+    ("values", "int8", "csr", body(Kind.ITEM_VALUES, 0, b"\x80")),
+    ("values", "int8", "csr", body(Kind.ITEM_VALUES, 0, b"\x00")),
+    ("values", "int8", "sliced", body(Kind.ITEM_VALUES, 0, b"\x80")),
+    ("values", "int4", "csr", body(Kind.ITEM_VALUES, 0, b"\x08")),
+    ("values", "int4", "sliced", body(Kind.ITEM_VALUES, 0, b"\x88")),
+    ("values", "f32", "csr", body(Kind.ITEM_VALUES, 0, f32(NAN))),
+    ("values", "f32", "csr", body(Kind.ITEM_VALUES, 0, f32(-0.0))),
+    ("values", "f16", "csr", body(Kind.USER_VALUES, 0, b"\x00\x7c")),
+    ("padding", "int8", "sliced", body(Kind.ITEM_VALUES, 0, b"\x00")),
+    ("scales", "int8", "sliced", body(Kind.ITEM_SCALES, 0, f32(INF))),
+    ("scales", "int8", "sliced", body(Kind.ITEM_SCALES, 4, f32(0.0))),
+    ("scales", "int8", "csr", body(Kind.ITEM_SCALES, 8, f32(NAN))),
+    ("scales", "int8", "sliced", body(Kind.USER_SCALES, 0, f32(-1.0))),
+    ("seen", "int8", "sliced", body(Kind.SEEN_ROWS, 0, u32(70))),
+    ("seen", "int8", "sliced", body(Kind.SEEN_ROWS, 0, u32(69))),
+    ("strings", "int8", "sliced", body(Kind.ITEM_ID_BYTES, 0, b"\xff")),
+    ("strings", "int8", "sliced", body(Kind.TITLE_BYTES, 0, b"\xed\xa0\x80")),
+    ("ids", "int8", "sliced", body(Kind.ITEM_ID_ORDER, 0, u32(70))),
+    ("ids", "int8", "sliced", body(Kind.ITEM_ID_ORDER, 0, u32(5, 5))),
+    ("ids", "int8", "sliced", body(Kind.USER_ID_BYTES, 0, b"zzz")),
+    ("fold-in", "int8", "sliced", body(Kind.FOLD_WEIGHTS, 0, f32(NAN))),
+    ("fold-in", "int8", "sliced", body(Kind.FOLD_MATRIX, 40, f32(INF))),
+    ("metadata", "int8", "sliced", body(Kind.METADATA, 0, b"[")),
+    ("metadata", "int8", "sliced", body(Kind.METADATA, 2, b"\x01")),
+]
+
+
+@pytest.mark.parametrize(("promise", "values", "layout", "damage"), DAMAGED)
+@pytest.mark.parametrize("open_", [PackedFile.open, CoreRecommender.open], ids=["numpy", "core"])
+def test_damaged_file_is_refused(open_, promise, values, layout, damage, tmp_path):
+    path = tmp_path / "damaged.sd"
+    write_small(path, values=values, layout=layout)
+    open_(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(PackedFileError) as refused:
+        open_(path)
+    assert refused.value.promise == promise
+    assert str(path) in str(refused.value)
+
+
+def test_every_promise_of_the_document_is_tested():
+    document = Path(__file__).parents[2] / "docs" / "format.md"
+    names = re.findall(r"^\| \d+ \| `([a-z-]+)` \|", document.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(names) == len(set(names)) == 22
+    assert set(names) == {promise for promise, *_ in DAMAGED}
+
+
+def test_foreign_files_are_refused(tmp_path):
+    for name, data in {
+        "a.txt": b"hello, world" * 9,
+        "b.npz": b"PK\x03\x04" + bytes(99),
+        "c": bytes(1000),
+    }.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        for open_ in (PackedFile.open, CoreRecommender.open):
+            with pytest.raises(PackedFileError, match="not a sparsedevice packed file") as refused:
+                open_(path)
+            assert refused.value.promise == "magic"
