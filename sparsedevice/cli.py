@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from sparsedevice import __version__
 from sparsedevice.errors import SparseDeviceError
+
+if TYPE_CHECKING:
+    from sparsedevice.data.options import Format, SplitName
 
 app = typer.Typer(
     name="sparsedevice",
@@ -123,7 +126,7 @@ def train(
     from sparsedevice.training import train as train_run
 
     options = DataOptions(
-        format=format,
+        format=cast("Format", format),
         user_column=user_column,
         item_column=item_column,
         rating_column=rating_column,
@@ -132,7 +135,7 @@ def train(
         separator=separator,
         min_rating=min_rating,
         k_core=k_core,
-        split=split,
+        split=cast("SplitName", split),
         test_fraction=test_fraction,
         validation_fraction=validation_fraction,
         seed=seed,
