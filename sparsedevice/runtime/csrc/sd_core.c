@@ -193,6 +193,9 @@ static void choose_kernel(sd_model *model) {
 #ifdef SD_X86
     model->kernels |= sd_x86_kernels();
 #endif
+#ifdef SD_WASM_SIMD
+    model->kernels |= 1u << SD_KERNEL_WASM_SIMD;
+#endif
     model->kernel = SD_KERNEL_SCALAR;
     for (uint32_t kernel = 0; kernel <= SD_KERNEL_WASM_SIMD; kernel++)
         if (model->kernels >> kernel & 1)

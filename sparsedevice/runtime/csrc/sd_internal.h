@@ -209,6 +209,12 @@ sd_scan sd_scan_slices_avx2, sd_scan_slices_avx512;
 sd_collect sd_collect_avx2, sd_collect_avx512;
 #endif
 
+#ifdef __wasm_simd128__
+#define SD_WASM_SIMD 1
+sd_scan sd_scan_slices_wasm;
+sd_collect sd_collect_wasm;
+#endif
+
 uint32_t sd_crc32(uint32_t crc, const uint8_t *bytes, uint64_t count);
 
 /* Sort ascending and drop repeats; returns how many are left. */

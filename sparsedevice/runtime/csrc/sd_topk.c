@@ -111,6 +111,10 @@ sd_scan *sd_choose_scan(const sd_model *model) {
     if (model->kernel == SD_KERNEL_AVX2)
         return sd_scan_slices_avx2;
 #endif
+#ifdef SD_WASM_SIMD
+    if (model->kernel == SD_KERNEL_WASM_SIMD)
+        return sd_scan_slices_wasm;
+#endif
     return sd_scan_slices_scalar;
 }
 
@@ -120,6 +124,10 @@ static sd_collect *choose_collect(const sd_model *model) {
         return sd_collect_avx512;
     if (model->kernel == SD_KERNEL_AVX2)
         return sd_collect_avx2;
+#endif
+#ifdef SD_WASM_SIMD
+    if (model->kernel == SD_KERNEL_WASM_SIMD)
+        return sd_collect_wasm;
 #endif
     (void)model;
     return sd_collect_scalar;

@@ -1,0 +1,148 @@
+/* WebAssembly SIMD kernel. Builds with -msimd128 only; other builds see an empty file. */
+#include "sd_internal.h"
+
+#ifdef SD_WASM_SIMD
+#include <wasm_simd128.h>
+
+SD_INLINE v128_t load(const void *p) { return wasm_v128_load(p); }
+
+/* Query entries of 16 column ids, from tables of 16 entries. A table answers only for its own ids:
+ * a swizzle gives zero for every index of 16 or more, and the subtraction wraps. */
+SD_INLINE v128_t look_up(const v128_t *tables, uint32_t n_tables, v128_t columns) {
+    v128_t found = wasm_i8x16_swizzle(tables[0], columns);
+    for (uint32_t i = 1; i < n_tables; i++) {
+        v128_t own = wasm_i8x16_sub(columns, wasm_i8x16_splat((int8_t)(16 * i)));
+        found = wasm_v128_or(found, wasm_i8x16_swizzle(tables[i], own));
+    }
+    return found;
+}
+
+/* 16 int4 values as bytes, from the low or the high halves of 16 bytes. */
+SD_INLINE v128_t nibbles_at(const uint8_t *p, uint32_t high) {
+    v128_t bytes = load(p), eight = wasm_i8x16_splat(8);
+    if (high)
+        bytes = wasm_u16x8_shr(bytes, 4);
+    bytes = wasm_v128_and(bytes, wasm_i8x16_splat(15));
+    return wasm_i8x16_sub(wasm_v128_xor(bytes, eight), eight);
+}
+
+/* 16 values from entry `at` of a group of units on, whose halves have `half` entries. */
+SD_INLINE v128_t values_at(const uint8_t *values, uint32_t at, uint32_t half, int nibbles) {
+    if (!nibbles)
+        return load(values + at);
+    uint32_t inside = at % (2 * half);
+    return nibbles_at(values + (at - inside) / 2 + inside % half, inside >= half);
+}
+
+/* Sums of two neighbouring products, exact in 32 bits: of the entries 0 to 7, and 8 to 15. */
+SD_INLINE v128_t low_pairs(v128_t q, v128_t v) {
+    return wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(q), wasm_i16x8_extend_low_i8x16(v));
+}
+
+SD_INLINE v128_t high_pairs(v128_t q, v128_t v) {
+    return wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(q), wasm_i16x8_extend_high_i8x16(v));
+}
+
+/* Sums of 16 rows of a slice, four in a vector, from row 16 * part of the slice on. */
+SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *columns,
+                        const uint8_t *values, uint32_t steps, uint32_t part, int nibbles,
+                        v128_t *sums) {
+    v128_t low[4], high[4];
+    for (int i = 0; i < 4; i++)
+        low[i] = high[i] = wasm_i32x4_splat(0);
+    for (uint32_t quads = steps / 4; quads; quads--) {
+        for (uint32_t i = 0; i < 4; i++) {
+            uint32_t at = 64 * part + 16 * i;
+            v128_t q = look_up(tables, n_tables, load(columns + at));
+            v128_t v = values_at(values, at, 64, nibbles);
+            low[i] = wasm_i32x4_add(low[i], low_pairs(q, v));
+            high[i] = wasm_i32x4_add(high[i], high_pairs(q, v));
+        }
+        columns += 256;
+        values += nibbles ? 128 : 256;
+    }
+    for (int i = 0; i < 4; i++) { /* the two halves of each row's four products */
+        v128_t even = wasm_i32x4_shuffle(low[i], high[i], 0, 2, 4, 6);
+        v128_t odd = wasm_i32x4_shuffle(low[i], high[i], 1, 3, 5, 7);
+        sums[i] = wasm_i32x4_add(even, odd);
+    }
+    if (steps & 2) {
+        for (uint32_t i = 0; i < 2; i++) {
+            uint32_t at = 32 * part + 16 * i;
+            v128_t q = look_up(tables, n_tables, load(columns + at));
+            v128_t v = values_at(values, at, 64, nibbles);
+            sums[2 * i] = wasm_i32x4_add(sums[2 * i], low_pairs(q, v));
+            sums[2 * i + 1] = wasm_i32x4_add(sums[2 * i + 1], high_pairs(q, v));
+        }
+        columns += 128;
+        values += nibbles ? 64 : 128;
+    }
+    if (steps & 1) {
+        v128_t q = look_up(tables, n_tables, load(columns + 16 * part));
+        v128_t v = values_at(values, 16 * part, 32, nibbles);
+        v128_t first = wasm_i16x8_extmul_low_i8x16(q, v);
+        v128_t second = wasm_i16x8_extmul_high_i8x16(q, v);
+        sums[0] = wasm_i32x4_add(sums[0], wasm_i32x4_extend_low_i16x8(first));
+        sums[1] = wasm_i32x4_add(sums[1], wasm_i32x4_extend_high_i16x8(first));
+        sums[2] = wasm_i32x4_add(sums[2], wasm_i32x4_extend_low_i16x8(second));
+        sums[3] = wasm_i32x4_add(sums[3], wasm_i32x4_extend_high_i16x8(second));
+    }
+}
+
+SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first, uint32_t count,
+                    float *scores, uint32_t n_tables, int nibbles) {
+    const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
+    const uint8_t *all_values = model->sections[SD_K_ITEM_VALUES];
+    const uint8_t *scales = model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)first;
+    const v128_t query_scale = wasm_f32x4_splat(query->scale);
+    uint64_t total = model->stored / SD_SLICE_ROWS;
+    v128_t tables[16];
+    for (uint32_t i = 0; i < n_tables; i++)
+        tables[i] = load(query->table + 16 * i);
+    for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
+        sd_range range = sd_clamped(model->sections[SD_K_ITEM_POINTERS],
+                                    (first + done) / SD_SLICE_ROWS, total, model->dim);
+        const uint8_t *columns = all_columns + SD_SLICE_ROWS * range.begin;
+        const uint8_t *values = all_values + SD_SLICE_ROWS * range.begin / (nibbles ? 2 : 1);
+        for (uint32_t part = 0; part < 4; part++) {
+            v128_t sums[4];
+            add_rows(tables, n_tables, columns, values, range.count, part, nibbles, sums);
+            for (uint32_t i = 0; i < 4; i++) {
+                uint32_t row = done + 16 * part + 4 * i;
+                v128_t scaled =
+                    wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[i]), load(scales + 4 * row));
+                wasm_v128_store(scores + row, wasm_f32x4_mul(scaled, query_scale));
+            }
+        }
+    }
+}
+
+void sd_scan_slices_wasm(const sd_model *model, const sd_query *query, uint32_t first,
+                         uint32_t count, float *scores) {
+    int nibbles = model->values == SD_INT4;
+    if (model->dim <= 64 && !nibbles)
+        scan(model, query, first, count, scores, 4, 0);
+    else if (model->dim <= 64)
+        scan(model, query, first, count, scores, 4, 1);
+    else
+        scan(model, query, first, count, scores, (model->dim + 15) / 16, nibbles);
+}
+
+uint32_t sd_collect_wasm(const float *scores, float least, uint32_t first, uint64_t *keys) {
+    const v128_t bound = wasm_f32x4_splat(least);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 16) {
+        v128_t above[4];
+        for (uint32_t j = 0; j < 4; j++)
+            above[j] = wasm_f32x4_ge(load(scores + i + 4 * j), bound);
+        v128_t any =
+            wasm_v128_or(wasm_v128_or(above[0], above[1]), wasm_v128_or(above[2], above[3]));
+        if (!wasm_v128_any_true(any))
+            continue;
+        for (uint32_t j = i; j < i + 16; j++)
+            if (scores[j] >= least)
+                keys[count++] = sd_key(scores[j], first + j);
+    }
+    return count;
+}
+#endif
