@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from sparsedevice.packing.quantize import Rows
 
 #: Rows of a block in a large table: the operators' own overhead vanishes, and the block stays in cache.
-BLOCK_ROWS = 4_096
-_MIN_BLOCK_ROWS = 512
-_MIN_BLOCKS = 8
-MAX_GROUPS = 8
+BLOCK_ROWS = 2_048
+_MIN_BLOCK_ROWS = 256
+_MIN_BLOCKS = 16
+MAX_GROUPS = 12
 # What one more group costs, in entries: about as much time as its operators take to start.
 _GROUP_COST = 4_096
 

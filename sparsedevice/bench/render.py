@@ -60,9 +60,10 @@ def _bytes(count: int | None) -> str:
 def _conditions(result: Mapping[str, Any]) -> str:
     environment, trace = result["environment"], result["trace"]
     governor = environment["governor"] or "unknown governor"
+    cores = environment["cores_usable"] or environment["cores"]
     return (
         f"Top {result['k']} of {trace['n_items']:,} items, one query at a time, {result['threads']} thread;"
         f" {trace['kind']}, seed {trace['seed']}; page cache {result['page_cache']}."
-        f" {environment['cpu'] or environment['machine']},"
-        f" {environment['cores_usable'] or environment['cores']} cores, {governor}, {environment['os']}, Python {environment['python']}."
+        f" {environment['cpu'] or environment['machine']}, {cores} cores, {governor},"
+        f" {environment['os']}, Python {environment['python']}."
     )

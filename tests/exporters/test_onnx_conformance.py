@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-pytest.importorskip("onnx", reason="needs the extra onnx")
-pytest.importorskip("onnxruntime", reason="needs the extra onnx")
-
 from sparsedevice.exporters.onnx import OnnxRecommender, write_onnx
 from sparsedevice.packing import PackedFile
-from tests.runtime.conformance import CHECKS
+from tests.runtime.conformance import CHECKS, Subject
 
 
 def open_(path):
@@ -22,4 +19,4 @@ def open_(path):
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_onnx(check, tmp_path):
-    check(open_, tmp_path)
+    check(Subject(open_, tmp_path))
