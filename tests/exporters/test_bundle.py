@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -328,3 +329,14 @@ def test_summary_and_readme_speak_of_the_same_bundle(bundles):
     assert summary["bytes of model.sd"] == len(PackedFile.open(bundle.path / "model.sd").data)
     assert summary["recall@5, users shipped"] == bundle.manifest["accuracy"]["shipped"]["recall@5"]
     assert json.dumps(summary)
+
+
+def test_docs_list_the_table():
+    """docs/exporters.md has one line for each row of the table, saying the same."""
+    text = (Path(__file__).parents[2] / "docs" / "exporters.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if re.match(r"\| `\w+` \|", line) and line.count("|") == 6]
+    assert lines == [
+        f"| `{t.name}` | {t.summary} | {f'`{t.extra}`' if t.extra else '–'} | {', '.join(t.values)} |"
+        f" {'yes' if t.users else 'no'} |"
+        for t in TARGETS
+    ]
