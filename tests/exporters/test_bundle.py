@@ -336,7 +336,7 @@ def test_docs_list_the_table():
     text = (Path(__file__).parents[2] / "docs" / "exporters.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if re.match(r"\| `\w+` \|", line) and line.count("|") == 6]
     assert lines == [
-        f"| `{t.name}` | {t.summary} | {f'`{t.extra}`' if t.extra else '–'} | {', '.join(t.values)} |"
+        f"| `{t.name}` | {t.summary} | {f'`{t.extra}`' if t.extra else 'none'} | {', '.join(t.values)} |"
         f" {'yes' if t.users else 'no'} |"
         for t in TARGETS
     ]
