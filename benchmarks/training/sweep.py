@@ -21,7 +21,7 @@ import torch
 from sparsedevice.data import DataOptions, load_split
 from sparsedevice.evaluation import evaluate_run
 from sparsedevice.training import TrainConfig
-from sparsedevice.training.train import fast_precision, fit
+from sparsedevice.training.trainer import fast_precision, fit
 
 
 def main() -> None:

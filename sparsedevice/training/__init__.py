@@ -10,7 +10,7 @@ from sparsedevice.training.config import TrainConfig
 __all__ = ["TrainConfig", "train"]
 
 if TYPE_CHECKING:
-    from sparsedevice.training.train import train
+    from sparsedevice.training.trainer import train
 
 
 def __getattr__(name: str) -> Any:
@@ -20,6 +20,6 @@ def __getattr__(name: str) -> Any:
     from sparsedevice.extras import require
 
     require("torch", extra="train")
-    function = importlib.import_module("sparsedevice.training.train").train
+    function = importlib.import_module("sparsedevice.training.trainer").train
     globals()["train"] = function
     return function
