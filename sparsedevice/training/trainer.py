@@ -106,7 +106,7 @@ def fast_precision(device: str) -> str:
     if device != "cpu":
         return "bfloat16"
     # Older versions of torch cannot tell.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return "bfloat16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "float32"
 
 
