@@ -33,6 +33,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--test", action="store_true")
     parser.add_argument("--validation", type=float, default=0.1)
+    parser.add_argument("--fold", action="store_true", help="choose a fold-in rule too")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -47,7 +48,7 @@ def main() -> None:
         config = replace(config, precision=config.precision or fast_precision(config.device))
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            run = fit(split, config, out=Path(folder), source={})
+            run = fit(split, config, out=Path(folder), source={}, fold=arguments.fold)
         result: dict[str, Any] = {
             "name": name,
             "seconds": time.monotonic() - started,
@@ -56,7 +57,8 @@ def main() -> None:
         result["metrics"] = run.metrics
         if arguments.test:
             result["test"] = evaluate_run(run, users="trained")
-            result["test_folded"] = evaluate_run(run, users="folded")
+            if arguments.fold:
+                result["test_folded"] = evaluate_run(run, users="folded")
         with arguments.results.open("a") as file:
             file.write(json.dumps(result) + "\n")
         print(summary(result), flush=True)
@@ -65,10 +67,12 @@ def main() -> None:
 def summary(result: dict[str, Any]) -> str:
     metrics = result["metrics"]
     history = " ".join(f"{entry['recall@20']:.4f}" for entry in metrics["history"])
-    folded = max(metrics["fold_in"].get("validation_recall@20", {"": 0.0}).values())
-    text = f"{result['name']}: validation {history} folded {folded:.4f}"
-    if "test" in result:
-        text += f" test {result['test']['recall@20']:.4f} folded {result['test_folded']['recall@20']:.4f}"
+    text = f"{result['name']}: validation {history}"
+    if metrics["fold_in"]:
+        text += f" folded {max(metrics['fold_in']['validation_recall@20'].values()):.4f}"
+    for part in ("test", "test_folded"):
+        if part in result:
+            text += f" {part} {result[part]['recall@20']:.4f}"
     return f"{text} memory {metrics['memory']['share_of_dense']:.1%} {result['seconds']:.0f} s"
 
 

@@ -70,7 +70,7 @@ def evaluate_run(run: Run, *, part: str = "test", k: int = 20, users: Users = "t
         DataError: if the split has no such part.
         RunError: if trained users are asked of a model without user rows.
     """
-    relevant, seen, rows = _parts(run.split, part)
+    relevant, seen, rows = split_parts(run.split, part)
     scale = inverse_norms(run.items) if run.similarity == "cosine" else None
     queries: Queries
     if users == "folded":
@@ -81,7 +81,7 @@ def evaluate_run(run: Run, *, part: str = "test", k: int = 20, users: Users = "t
             raise RunError("this run has no user rows; evaluate it with users folded in from their histories")
         queries = table_queries(table)
     top = rank(queries, run.items, rows, k, seen=seen, row_scale=scale)
-    return _report(top, relevant, rows, users)
+    return report(top, relevant, rows, users)
 
 
 def evaluate_recommender(
@@ -107,7 +107,7 @@ def evaluate_recommender(
     Raises:
         DataError: if the split has no such part.
     """
-    relevant, seen, rows = _parts(split, part)
+    relevant, seen, rows = split_parts(split, part)
     if max_users is not None and len(rows) > max_users:
         rows = np.sort(np.random.default_rng(0).permutation(rows)[:max_users])
     user_ids, items = split.train.user_ids.ids, split.train.item_ids
@@ -121,12 +121,13 @@ def evaluate_recommender(
             answer = recommender.recommend(history=history, k=k)
         chosen = items.rows(answer.items)
         top[place, : len(chosen)] = chosen
-    return _report(top, relevant, rows, users)
+    return report(top, relevant, rows, users)
 
 
-def _report(
+def report(
     top: NDArray[np.int64], relevant: scipy.sparse.csr_array, rows: NDArray[np.int64], users: str
 ) -> dict[str, Any]:
+    """Metrics of rankings (rows as ``metrics.hits`` takes them) with the counts they are over and whose queries."""
     return {
         **summarise(top, relevant, rows),
         "n_users": len(rows),
@@ -135,7 +136,7 @@ def _report(
     }
 
 
-def _parts(
+def split_parts(
     split: Split, part: str
 ) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array, NDArray[np.int64]]:
     """What is to be found, what was seen before, and the users who have something to find."""

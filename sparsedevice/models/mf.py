@@ -109,7 +109,7 @@ class MatrixFactorization:
 
 
 def half_product(left: Tensor, right: Tensor) -> Tensor:
-    """Product with factors rounded to bfloat16, float32 result: several times faster on processors made for it.
+    """Product of factors rounded to bfloat16, several times faster on processors made for it.
 
     A rounding of 0.4 % in scores and gradients is small beside the noise of the sampled catalogue.
     """

@@ -44,8 +44,8 @@ class TrainConfig:
         seed: of everything random.
         threads: CPU threads; None takes all cores.
         device: torch device.
-        precision: of the matrix products, "float32" or "bfloat16"; None takes bfloat16 where the processor has
-            instructions for it. Tables and optimiser are float32 always.
+        precision: of the matrix products, "float32" or "bfloat16"; None takes bfloat16 where the processor
+            has instructions for it. Tables and optimiser are float32 always.
 
     Raises:
         ConfigError: if a value is outside its range.
@@ -77,11 +77,15 @@ class TrainConfig:
     precision: str | None = None
 
     def __post_init__(self) -> None:
-        for name, choices in (("model", MODELS), ("sparse", SPARSE), ("fan_in", FAN_IN), ("precision", PRECISION)):
+        for name, choices in (
+            ("model", MODELS),
+            ("sparse", SPARSE),
+            ("fan_in", FAN_IN),
+            ("precision", PRECISION),
+        ):
             if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(filter(None, choices))}"
-                )
+                known = ", ".join(filter(None, choices))
+                raise ConfigError(f"{name} {getattr(self, name)!r} is unknown; choose one of {known}")
         if not 0 <= self.sparsity < 1:
             raise ConfigError(
                 f"sparsity {self.sparsity} is outside 0 (dense) to below 1; choose for example 0.9"

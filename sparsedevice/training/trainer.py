@@ -14,6 +14,7 @@ from sparsedevice.data import DataOptions, Split, load_split
 from sparsedevice.errors import ConfigError, DataError
 from sparsedevice.evaluation.evaluate import evaluate_run
 from sparsedevice.models.build import build_model
+from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.run import Run
 from sparsedevice.training.checkpoint import load_checkpoint
 from sparsedevice.training.config import TrainConfig
@@ -118,6 +119,7 @@ def fit(
     source: dict[str, Any],
     checkpoint: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None,
     progress: bool = False,
+    fold: bool = True,
 ) -> Run:
     """Train on a split and choose the fold-in rule; the test part is not looked at.
 
@@ -128,6 +130,7 @@ def fit(
         source: what the data is, stored with checkpoints and run.
         checkpoint: where to continue from, or None.
         progress: show a progress bar.
+        fold: choose a fold-in rule; else the plain sum, for sweeps that look at learnt users only.
     """
     matrix = split.train.matrix()
     validation = None if split.validation is None or not len(split.validation) else split.validation.matrix()
@@ -139,7 +142,11 @@ def fit(
         trainer.restore(*checkpoint)
     trainer.run(progress=progress)
     users, items = model.user_rows(), model.item_rows()
-    fold_in, fold_metrics = choose_fold_in(items, users, model.similarity, matrix, validation, config.seed)
+    fold_in, fold_metrics = FoldIn(), dict[str, Any]()
+    if fold:
+        fold_in, fold_metrics = choose_fold_in(
+            items, users, model.similarity, matrix, validation, config.seed
+        )
     position = trainer.position
     metrics: dict[str, Any] = {
         "training": {

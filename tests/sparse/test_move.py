@@ -107,7 +107,13 @@ def test_annealing_ends_at_the_budget() -> None:
     table = table_of(10, 40, 16)
     method = method_named("annealed").with_parts(widen=4.0)
     mover = ShapeMover(
-        table, method, Schedule(0.0, 0.8, 0.8), lengths=torch.full((10,), 4), widen=4.0, global_budget=False, seed=0
+        table,
+        method,
+        Schedule(0.0, 0.8, 0.8),
+        lengths=torch.full((10,), 4),
+        widen=4.0,
+        global_budget=False,
+        seed=0,
     )
     lengths = [table.nnz // 10]
     for period in range(10):

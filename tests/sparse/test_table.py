@@ -16,7 +16,9 @@ def random_csr(seed: int, rows: int, dim: int, fan_in: int | None) -> scipy.spar
     lengths = np.full(rows, fan_in) if fan_in else rng.integers(1, dim + 1, rows)
     columns = np.concatenate([np.sort(rng.permutation(dim)[:n]) for n in lengths])
     values = rng.standard_normal(len(columns)).astype(np.float32)
-    return scipy.sparse.csr_array((values, columns, np.concatenate([[0], np.cumsum(lengths)])), shape=(rows, dim))
+    return scipy.sparse.csr_array(
+        (values, columns, np.concatenate([[0], np.cumsum(lengths)])), shape=(rows, dim)
+    )
 
 
 @pytest.mark.parametrize("fan_in", [None, 3])

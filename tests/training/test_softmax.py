@@ -8,7 +8,7 @@ import torch
 from sparsedevice.training.softmax import softmax_loss_
 
 
-def reference(scores, user, column, log_inclusion, tau, t2):  # noqa: ANN001, ANN202
+def reference(scores, user, column, log_inclusion, tau, t2):
     """The loss as its formula reads, one positive after the other."""
     s = scores / tau
     loss = scores.new_zeros(())
@@ -16,7 +16,9 @@ def reference(scores, user, column, log_inclusion, tau, t2):  # noqa: ANN001, AN
         own = set(column[user == u].tolist())
         rest = [j for j in range(scores.shape[1]) if j not in own]
         z = sum(torch.exp(s[u, j] - log_inclusion[j]) for j in rest)
-        loss = loss + (-s[u, c] + torch.log(torch.exp(s[u, c]) + z) if t2 is None else -s[u, c] + t2 * torch.log(z))
+        loss = loss + (
+            -s[u, c] + torch.log(torch.exp(s[u, c]) + z) if t2 is None else -s[u, c] + t2 * torch.log(z)
+        )
     return loss
 
 

@@ -55,9 +55,7 @@ def test_every_method_keeps_its_budget(method: str, sparse: str, fan_in: str, tm
     assert run.items.nnz == n_items * 4
     assert run.users is not None
     assert run.users.nnz == n_users * (4 if sparse == "both" else 16)
-    np.testing.assert_allclose(
-        np.asarray(run.items.multiply(run.items).sum(axis=1)).ravel(), 1, rtol=1e-5
-    )
+    np.testing.assert_allclose(np.asarray(run.items.multiply(run.items).sum(axis=1)).ravel(), 1, rtol=1e-5)
 
 
 def test_same_seed_same_files_and_another_seed_others(tmp_path: Path) -> None:
@@ -76,7 +74,7 @@ def test_resume_continues_to_the_same_bytes(
 
     original, steps = loop.Trainer._step, 0
 
-    def interrupted_step(self, order, epoch, step):  # noqa: ANN001, ANN202
+    def interrupted_step(self, order, epoch, step):
         nonlocal steps
         original(self, order, epoch, step)
         steps += 1
@@ -104,7 +102,7 @@ def test_resume_refuses_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.Mo
         train(WORLD, tmp_path / "none", **SMALL, settings=SETTINGS, resume=True)
     original = loop.Trainer._step
 
-    def interrupted_step(self, order, epoch, step):  # noqa: ANN001, ANN202
+    def interrupted_step(self, order, epoch, step):
         original(self, order, epoch, step)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -116,7 +114,9 @@ def test_resume_refuses_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(RunError, match=r"sparsity=0\.75, now it is 0\.5"):
         train(WORLD, tmp_path / "run", **{**SMALL, "sparsity": 0.5}, settings=SETTINGS, resume=True)
     with pytest.raises(RunError, match="other data"):
-        train("synthetic:users=120,items=60,seed=4", tmp_path / "run", **SMALL, settings=SETTINGS, resume=True)
+        train(
+            "synthetic:users=120,items=60,seed=4", tmp_path / "run", **SMALL, settings=SETTINGS, resume=True
+        )
     (tmp_path / "run" / "checkpoint" / "state.safetensors").write_bytes(b"12345678")
     with pytest.raises(RunError, match="damaged"):
         train(WORLD, tmp_path / "run", **SMALL, settings=SETTINGS, resume=True)
