@@ -37,5 +37,9 @@ class PackedFileError(SparseDeviceError):
         self.promise = promise
 
 
+class TargetError(SparseDeviceError):
+    """A machine to measure on that cannot be reached, lacks something, or was lost in the middle."""
+
+
 class MissingExtraError(SparseDeviceError, ImportError):
     """A package of an optional extra is not installed."""
