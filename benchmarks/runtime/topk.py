@@ -5,9 +5,9 @@
 
 The arms take turns, so that a busy moment hits all of them. In a turn each arm is called five times: the
 first call finds the caches as the arm before left them ("cold"), the median of the others is its time
-("warm"). Reported are medians over the turns, and the median of the ratios within a turn. The core's time is that of a whole
-`recommend` call from Python: ids in, ids out. Rivals get their query vector ready-made and give
-row numbers. Anonymous memory is that of this process, before and after the core opens and answers.
+("warm"). Reported are medians over the turns, and the median of the ratios within a turn. The core's time
+is that of a whole `recommend` call from Python: ids in, ids out. Rivals get their query vector ready-made
+and give row numbers. Anonymous memory is that of this process, before and after the core opens and answers.
 """
 
 # ruff: noqa: E402 (threads must be limited before numpy is imported)
@@ -50,11 +50,7 @@ def synthetic(path: Path, n_items: int, dim: int, active: float, values: str) ->
         keep = np.arange(dim) < lengths[:, None]
         data = rng.normal(size=lengths.sum()).astype(np.float32)
         table = sp.csr_array(
-            (
-                rng.normal(size=lengths.sum()).astype(np.float32),
-                columns[keep],
-                np.concatenate(([0], np.cumsum(lengths))),
-            ),
+            (data, columns[keep], np.concatenate(([0], np.cumsum(lengths)))),
             shape=(n, dim),
         )
         table.sort_indices()
@@ -172,12 +168,9 @@ def measure(path: Path, k: int, turns: int) -> None:
     core.recommend(history=[], k=k)
     anonymous = anonymous_bytes() - before
     packed = PackedFile.open(path)
-    print(
-        f"{path.name}: {packed.n_items} x {packed.dim}, {packed.nnz} entries, {packed.values}, {packed.layout}"
-    )
-    print(
-        f"file {len(packed.data):,} bytes; opened and verified in {load_ms:.2f} ms, unverified in {trusted_ms:.3f} ms"
-    )
+    shape = f"{packed.n_items} x {packed.dim}, {packed.nnz} entries"
+    print(f"{path.name}: {shape}, {packed.values}, {packed.layout}; {len(packed.data):,} bytes")
+    print(f"opened and verified in {load_ms:.2f} ms, unverified in {trusted_ms:.3f} ms")
     print(f"anonymous memory for opening and answering: {anonymous:,} bytes beyond the mapped file")
 
     # The dense form exists in this benchmark only: it is what the rivals need.

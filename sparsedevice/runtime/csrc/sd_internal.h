@@ -182,9 +182,11 @@ sd_scan sd_scan_rows_scalar, sd_scan_slices_scalar;
 /* The scan for the model's layout and kernel. */
 sd_scan *sd_choose_scan(const sd_model *model);
 
-/* Append the key of each of 64 scores that is not below `least` (a NaN never is); returns how many.
- * keys has room for 64. */
-typedef uint32_t sd_collect(const float *scores, float least, uint32_t first, uint64_t *keys);
+/* Scores in groups of 64, from score *done on up to `count`, a multiple of 64: append the key of
+ * each score that is not below `least` (a NaN never is), as long as there is room for another
+ * group. Returns how many were appended, and moves *done on. The row of score 0 is `first`. */
+typedef uint32_t sd_collect(const float *scores, uint32_t count, float least, uint32_t first,
+                            uint64_t *keys, uint32_t room, uint32_t *done);
 
 sd_collect sd_collect_scalar;
 

@@ -97,10 +97,12 @@ void sd_scan_slices_scalar(const sd_model *model, const sd_query *query, uint32_
     }
 }
 
-uint32_t sd_collect_scalar(const float *scores, float least, uint32_t first, uint64_t *keys) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < SD_SLICE_ROWS; i++)
-        if (scores[i] >= least)
-            keys[count++] = sd_key(scores[i], first + i);
-    return count;
+uint32_t sd_collect_scalar(const float *scores, uint32_t count, float least, uint32_t first,
+                           uint64_t *keys, uint32_t room, uint32_t *done) {
+    uint32_t taken = 0;
+    for (; *done < count && taken + SD_SLICE_ROWS <= room; *done += SD_SLICE_ROWS)
+        for (uint32_t i = *done; i < *done + SD_SLICE_ROWS; i++)
+            if (scores[i] >= least)
+                keys[taken++] = sd_key(scores[i], first + i);
+    return taken;
 }

@@ -2,14 +2,14 @@
 #include "sd_internal.h"
 
 /* Keys that may pile up beyond k before they are cut back. */
-#define SD_SLACK 128u
+#define SD_SLACK 256u
 #define SD_INFINITY (sd_bits_float(0x7F800000u))
 #define SD_NOT_A_NUMBER (sd_bits_float(0x7FC00000u))
 
 typedef struct best {
-    uint64_t *keys; /* room for k + SD_SLACK + 64 */
-    uint32_t count, k;
-    float least; /* lower scores cannot enter any more */
+    uint64_t *keys;
+    uint32_t count, k, room; /* room: k + SD_SLACK */
+    float least;             /* lower scores cannot enter any more */
 } best;
 
 static void sift_rows(uint32_t *rows, uint32_t root, uint32_t count) {
@@ -55,50 +55,123 @@ static void sift_keys(uint64_t *keys, uint32_t root, uint32_t count) {
     keys[root] = moved;
 }
 
-/* Largest first. */
-static void sort_keys(uint64_t *keys, uint32_t count) {
-    for (uint32_t i = count / 2; i-- > 0;)
-        sift_keys(keys, i, count);
-    for (uint32_t end = count; end > 1;) {
-        uint64_t top = keys[0];
-        keys[0] = keys[--end];
-        keys[end] = top;
-        sift_keys(keys, 0, end);
+/* The k largest keys first, in time that no order of keys can make quadratic. */
+static void select_by_heap(uint64_t *keys, uint32_t count, uint32_t k) {
+    for (uint32_t i = k / 2; i-- > 0;)
+        sift_keys(keys, i, k);
+    for (uint32_t i = k; i < count; i++)
+        if (keys[i] > keys[0]) {
+            uint64_t out = keys[0];
+            keys[0] = keys[i];
+            keys[i] = out;
+            sift_keys(keys, 0, k);
+        }
+}
+
+/* Larger keys than a pivot before it, smaller ones after it; returns its place. No branch depends
+ * on a key. */
+static uint32_t partition(uint64_t *keys, uint32_t count) {
+    uint64_t a = keys[0], b = keys[count / 2], c = keys[count - 1];
+    uint32_t middle = (a < b) == (b < c) ? count / 2 : (b < a) == (a < c) ? 0 : count - 1;
+    uint64_t pivot = keys[middle];
+    uint32_t larger = 0;
+    keys[middle] = keys[count - 1];
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        uint64_t key = keys[i];
+        keys[i] = keys[larger];
+        keys[larger] = key;
+        larger += key > pivot;
+    }
+    keys[count - 1] = keys[larger];
+    keys[larger] = pivot;
+    return larger;
+}
+
+/* The k largest keys first, in no order. */
+static void select_keys(uint64_t *keys, uint32_t count, uint32_t k) {
+    for (uint32_t tries = 48; k && count > k; tries--) {
+        if (!tries) {
+            select_by_heap(keys, count, k);
+            break;
+        }
+        uint32_t place = partition(keys, count);
+        if (place >= k) {
+            count = place;
+            continue;
+        }
+        keys += place + 1;
+        count -= place + 1;
+        k -= place + 1;
     }
 }
 
-/* Keep the k largest keys: the first k are a heap after the first call, later ones are offered to
- * it. */
-static void cut_back(best *into) {
-    uint32_t k = into->k;
-    uint64_t *keys = into->keys;
-    if (into->count < k)
-        return;
-    for (uint32_t i = k / 2; i-- > 0;)
-        sift_keys(keys, i, k);
-    for (uint32_t i = k; i < into->count; i++)
-        if (keys[i] > keys[0]) {
-            keys[0] = keys[i];
-            sift_keys(keys, 0, k);
+/* Largest first. */
+static void sort_keys(uint64_t *keys, uint32_t count) {
+    while (count > 16) {
+        uint32_t place = partition(keys, count), after = count - place - 1;
+        if (place < count / 8 || after < count / 8) { /* an unlucky pivot */
+            for (uint32_t i = count / 2; i-- > 0;)
+                sift_keys(keys, i, count);
+            for (uint32_t end = count; end > 1;) {
+                uint64_t top = keys[0];
+                keys[0] = keys[--end];
+                keys[end] = top;
+                sift_keys(keys, 0, end);
+            }
+            return;
         }
-    into->count = k;
-    into->least = sd_key_score(keys[0]);
+        sort_keys(keys + place + 1, after);
+        count = place;
+    }
+    for (uint32_t i = 1; i < count; i++) {
+        uint64_t key = keys[i];
+        uint32_t j = i;
+        for (; j && keys[j - 1] < key; j--)
+            keys[j] = keys[j - 1];
+        keys[j] = key;
+    }
 }
 
-/* A list of rows in ascending order and how far it has been used. */
+/* Keep the k largest keys. */
+static void cut_back(best *into) {
+    uint64_t least = UINT64_MAX;
+    if (into->count < into->k)
+        return;
+    select_keys(into->keys, into->count, into->k);
+    into->count = into->k;
+    for (uint32_t i = 0; i < into->k; i++)
+        least = into->keys[i] < least ? into->keys[i] : least;
+    into->least = sd_key_score(least);
+}
+
+/* Rows in ascending order, as bytes of the file or of scratch. */
 typedef struct list {
     const uint8_t *rows;
-    uint64_t at, count;
+    uint64_t count;
 } list;
 
+/* Place of the first row that is not below `row`. */
+static uint64_t lower_bound(const list *rows, uint32_t row) {
+    uint64_t low = 0, high = rows->count;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (sd_u32(rows->rows + 4 * middle) < row)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 /* Rows of the list within [first, first + count) become NaN, which no comparison lets in. */
-static void leave_out(list *out, uint32_t first, uint32_t count, float *scores) {
-    for (; out->at < out->count; out->at++) {
-        uint32_t row = sd_u32(out->rows + 4 * out->at);
-        if (row >= first + count)
+static void leave_out(const list *out, uint32_t first, uint32_t count, float *scores) {
+    if (!out->count)
+        return;
+    for (uint64_t at = lower_bound(out, first); at < out->count; at++) {
+        uint32_t row = sd_u32(out->rows + 4 * at);
+        if (row - first >= count) /* also where an unverified list is not in order */
             return;
-        if (row >= first)
-            scores[row - first] = SD_NOT_A_NUMBER;
+        scores[row - first] = SD_NOT_A_NUMBER;
     }
 }
 
@@ -133,11 +206,16 @@ static sd_collect *choose_collect(const sd_model *model) {
     return sd_collect_scalar;
 }
 
-static void scan_all(const sd_model *model, const sd_query *query, list *lists, best *into) {
+/* Rows lie longest first. Under cosine the short rows have the scores furthest from zero, so they
+ * come first here: the bound rises early and little is kept that has to be thrown out again. */
+static void scan_all(const sd_model *model, const sd_query *query, const list *lists, best *into) {
     float scores[SD_CHUNK_ROWS];
     sd_scan *scan = sd_choose_scan(model);
     sd_collect *collect = choose_collect(model);
-    for (uint32_t first = 0; first < model->n_items; first += SD_CHUNK_ROWS) {
+    uint32_t n_chunks = (model->n_items + SD_CHUNK_ROWS - 1) / SD_CHUNK_ROWS;
+    for (uint32_t chunk = 0; chunk < n_chunks; chunk++) {
+        int forward = model->similarity == SD_DOT;
+        uint32_t first = (forward ? chunk : n_chunks - 1 - chunk) * SD_CHUNK_ROWS;
         uint32_t count = sd_min(model->n_items - first, SD_CHUNK_ROWS);
         uint32_t whole = (count + SD_SLICE_ROWS - 1) & ~(SD_SLICE_ROWS - 1);
         scan(model, query, first, model->layout == SD_SLICED ? whole : count, scores);
@@ -145,27 +223,18 @@ static void scan_all(const sd_model *model, const sd_query *query, list *lists, 
             scores[i] = SD_NOT_A_NUMBER;
         leave_out(&lists[0], first, count, scores);
         leave_out(&lists[1], first, count, scores);
-        for (uint32_t i = 0; i < whole; i += SD_SLICE_ROWS) {
-            into->count += collect(scores + i, into->least, first + i, into->keys + into->count);
-            if (into->count >= into->k + SD_SLACK)
+        for (uint32_t done = 0; done < whole;) {
+            into->count += collect(scores, whole, into->least, first, into->keys + into->count,
+                                   into->room - into->count, &done);
+            if (done < whole || into->count >= into->k + SD_SLACK / 2)
                 cut_back(into);
         }
     }
 }
 
 static int holds(const list *rows, uint32_t row) {
-    uint64_t low = 0, high = rows->count;
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        uint32_t found = sd_u32(rows->rows + 4 * middle);
-        if (found == row)
-            return 1;
-        if (found < row)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return 0;
+    uint64_t at = lower_bound(rows, row);
+    return at < rows->count && sd_u32(rows->rows + 4 * at) == row;
 }
 
 static void scan_candidates(const sd_model *model, const sd_query *query,
@@ -179,7 +248,7 @@ static void scan_candidates(const sd_model *model, const sd_query *query,
         if (!(score >= into->least))
             continue;
         into->keys[into->count++] = sd_key(score, row);
-        if (into->count >= into->k + SD_SLACK)
+        if (into->count == into->room)
             cut_back(into);
     }
 }
@@ -208,7 +277,7 @@ static uint64_t list_bytes(const sd_request *request) {
 
 uint64_t sd_scratch_bytes(const sd_model *model, const sd_request *request) {
     uint64_t k = sd_min(request->k, model->n_items);
-    return sd_query_bytes(model, request) + list_bytes(request) + 8 * (k + SD_SLACK + 64) + 128;
+    return sd_query_bytes(model, request) + list_bytes(request) + 8 * (k + SD_SLACK) + 128;
 }
 
 /* The rows to leave out: a sorted list of the caller's, and the user's seen list in the file. */
@@ -239,7 +308,7 @@ sd_status sd_recommend(const sd_model *model, const sd_request *request, void *s
                        uint64_t scratch_bytes, uint32_t *rows, float *scores, uint32_t *count) {
     sd_arena arena = {scratch, scratch_bytes};
     sd_query query;
-    list lists[2] = {{NULL, 0, 0}, {NULL, 0, 0}};
+    list lists[2] = {{NULL, 0}, {NULL, 0}};
     uint32_t *candidates = NULL, n_candidates = 0;
     *count = 0;
     if (!request->k)
@@ -252,8 +321,9 @@ sd_status sd_recommend(const sd_model *model, const sd_request *request, void *s
                              &candidates, &n_candidates);
     if (status)
         return status;
-    best into = {NULL, 0, sd_min(request->k, model->n_items), -SD_INFINITY};
-    into.keys = sd_take(&arena, 8 * ((uint64_t)into.k + SD_SLACK + 64));
+    uint32_t k = sd_min(request->k, model->n_items);
+    best into = {NULL, 0, k, k + SD_SLACK, -SD_INFINITY};
+    into.keys = sd_take(&arena, 8 * (uint64_t)into.room);
     if (!into.keys)
         return SD_BAD_REQUEST;
     if (request->candidates)

@@ -128,21 +128,23 @@ void sd_scan_slices_wasm(const sd_model *model, const sd_query *query, uint32_t 
         scan(model, query, first, count, scores, (model->dim + 15) / 16, nibbles);
 }
 
-uint32_t sd_collect_wasm(const float *scores, float least, uint32_t first, uint64_t *keys) {
+uint32_t sd_collect_wasm(const float *scores, uint32_t count, float least, uint32_t first,
+                         uint64_t *keys, uint32_t room, uint32_t *done) {
     const v128_t bound = wasm_f32x4_splat(least);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 16) {
-        v128_t above[4];
-        for (uint32_t j = 0; j < 4; j++)
-            above[j] = wasm_f32x4_ge(load(scores + i + 4 * j), bound);
-        v128_t any =
-            wasm_v128_or(wasm_v128_or(above[0], above[1]), wasm_v128_or(above[2], above[3]));
-        if (!wasm_v128_any_true(any))
-            continue;
-        for (uint32_t j = i; j < i + 16; j++)
-            if (scores[j] >= least)
-                keys[count++] = sd_key(scores[j], first + j);
-    }
-    return count;
+    uint32_t taken = 0;
+    for (; *done < count && taken + SD_SLICE_ROWS <= room; *done += SD_SLICE_ROWS)
+        for (uint32_t i = *done; i < *done + SD_SLICE_ROWS; i += 16) {
+            v128_t above[4];
+            for (uint32_t j = 0; j < 4; j++)
+                above[j] = wasm_f32x4_ge(load(scores + i + 4 * j), bound);
+            v128_t any =
+                wasm_v128_or(wasm_v128_or(above[0], above[1]), wasm_v128_or(above[2], above[3]));
+            if (!wasm_v128_any_true(any))
+                continue;
+            for (uint32_t j = i; j < i + 16; j++)
+                if (scores[j] >= least)
+                    keys[taken++] = sd_key(scores[j], first + j);
+        }
+    return taken;
 }
 #endif

@@ -155,19 +155,49 @@ SD_AVX512 void sd_scan_slices_avx512(const sd_model *model, const sd_query *quer
         scan_avx512(model, query, first, count, scores, 4, 1);
 }
 
-SD_AVX512 uint32_t sd_collect_avx512(const float *scores, float least, uint32_t first,
+/* Keys of the scores of eight neighbouring rows whose bits are set in `enter`; see sd_key. */
+SD_AVX512_INLINE uint32_t store_keys(__m512 scores, int high, uint32_t enter, __m512i rows,
                                      uint64_t *keys) {
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+    __m512i bits = _mm512_castps_si512(_mm512_add_ps(scores, _mm512_setzero_ps()));
+    __m512i flip = _mm512_or_si512(_mm512_srai_epi32(bits, 31), sign);
+    bits = _mm512_xor_si512(bits, flip);
+    rows = _mm512_xor_si512(rows, _mm512_set1_epi32(-1));
+    __m256i bits8 = high ? _mm512_extracti64x4_epi64(bits, 1) : _mm512_castsi512_si256(bits);
+    __m256i rows8 = high ? _mm512_extracti64x4_epi64(rows, 1) : _mm512_castsi512_si256(rows);
+    __m512i wide = _mm512_or_si512(_mm512_slli_epi64(_mm512_cvtepu32_epi64(bits8), 32),
+                                   _mm512_cvtepu32_epi64(rows8));
+    __mmask8 mask = (__mmask8)(high ? enter >> 8 : enter);
+    _mm512_storeu_si512(keys, _mm512_maskz_compress_epi64(mask, wide));
+    return (uint32_t)__builtin_popcount(mask);
+}
+
+SD_AVX512 uint32_t sd_collect_avx512(const float *scores, uint32_t count, float least,
+                                     uint32_t first, uint64_t *keys, uint32_t room,
+                                     uint32_t *done) {
     const __m512 bound = _mm512_set1_ps(least);
-    uint64_t enter = 0;
-    for (int i = 0; i < 4; i++)
-        enter |= (uint64_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(scores + 16 * i), bound, _CMP_GE_OQ)
-                 << (16 * i);
-    uint32_t count = 0;
-    for (; enter; enter &= enter - 1) {
-        uint32_t i = (uint32_t)__builtin_ctzll(enter);
-        keys[count++] = sd_key(scores[i], first + i);
+    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    uint32_t taken = 0, at = *done;
+    /* Keys are stored eight at a time, so up to seven places more are written than are taken. */
+    for (; at < count && taken + SD_SLICE_ROWS + 8 <= room; at += SD_SLICE_ROWS) {
+        __mmask16 enter[4];
+        __m512 four[4];
+        for (int i = 0; i < 4; i++) {
+            four[i] = _mm512_loadu_ps(scores + at + 16 * i);
+            enter[i] = _mm512_cmp_ps_mask(four[i], bound, _CMP_GE_OQ);
+        }
+        if (_mm512_kortestz(_mm512_kor(enter[0], enter[1]), _mm512_kor(enter[2], enter[3])))
+            continue;
+        for (uint32_t i = 0; i < 4; i++) {
+            __m512i rows = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)(first + at + 16 * i)));
+            if (!enter[i])
+                continue;
+            taken += store_keys(four[i], 0, enter[i], rows, keys + taken);
+            taken += store_keys(four[i], 1, enter[i], rows, keys + taken);
+        }
     }
-    return count;
+    *done = at;
+    return taken;
 }
 
 /* ---- AVX2 ---- */
@@ -290,18 +320,22 @@ SD_AVX2 void sd_scan_slices_avx2(const sd_model *model, const sd_query *query, u
         scan_avx2(model, query, first, count, scores, (model->dim + 15) / 16, 1);
 }
 
-SD_AVX2 uint32_t sd_collect_avx2(const float *scores, float least, uint32_t first, uint64_t *keys) {
+SD_AVX2 uint32_t sd_collect_avx2(const float *scores, uint32_t count, float least, uint32_t first,
+                                 uint64_t *keys, uint32_t room, uint32_t *done) {
     const __m256 bound = _mm256_set1_ps(least);
-    uint64_t enter = 0;
-    for (int i = 0; i < 8; i++) {
-        __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(scores + 8 * i), bound, _CMP_GE_OQ);
-        enter |= (uint64_t)(uint32_t)_mm256_movemask_ps(above) << (8 * i);
+    uint32_t taken = 0;
+    for (; *done < count && taken + SD_SLICE_ROWS <= room; *done += SD_SLICE_ROWS) {
+        uint64_t enter = 0;
+        for (int i = 0; i < 8; i++) {
+            __m256 eight = _mm256_loadu_ps(scores + *done + 8 * i);
+            __m256 above = _mm256_cmp_ps(eight, bound, _CMP_GE_OQ);
+            enter |= (uint64_t)(uint32_t)_mm256_movemask_ps(above) << (8 * i);
+        }
+        for (; enter; enter &= enter - 1) {
+            uint32_t i = *done + (uint32_t)__builtin_ctzll(enter);
+            keys[taken++] = sd_key(scores[i], first + i);
+        }
     }
-    uint32_t count = 0;
-    for (; enter; enter &= enter - 1) {
-        uint32_t i = (uint32_t)__builtin_ctzll(enter);
-        keys[count++] = sd_key(scores[i], first + i);
-    }
-    return count;
+    return taken;
 }
 #endif
