@@ -127,7 +127,7 @@ def evaluate_recommender(
 def report(
     top: NDArray[np.int64], relevant: scipy.sparse.csr_array, rows: NDArray[np.int64], users: str
 ) -> dict[str, Any]:
-    """Metrics of rankings (rows as ``metrics.hits`` takes them) with the counts they are over and whose queries."""
+    """Metrics of rankings, with the counts that they are over and whose queries they came from."""
     return {
         **summarise(top, relevant, rows),
         "n_users": len(rows),
