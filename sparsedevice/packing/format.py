@@ -25,6 +25,8 @@ MAX_DIM = 4096
 MAX_STRING_BYTES = 65_535
 #: Up to this many columns a column id is one byte, above it two.
 MAX_BYTE_DIM = 256
+#: A slot of an id index that holds no row.
+EMPTY_SLOT = 0xFFFFFFFF
 #: Rows of one slice of the sliced layout.
 SLICE_ROWS = 64
 
@@ -53,10 +55,10 @@ class Kind(IntEnum):
     SEEN_ROWS = 10
     ITEM_ID_POINTERS = 11
     ITEM_ID_BYTES = 12
-    ITEM_ID_ORDER = 13
+    ITEM_ID_INDEX = 13
     USER_ID_POINTERS = 14
     USER_ID_BYTES = 15
-    USER_ID_ORDER = 16
+    USER_ID_INDEX = 16
     TITLE_POINTERS = 17
     TITLE_BYTES = 18
     FOLD_WEIGHTS = 19
@@ -65,9 +67,9 @@ class Kind(IntEnum):
 
 
 ITEM_KINDS = (Kind.ITEM_POINTERS, Kind.ITEM_COLUMNS, Kind.ITEM_VALUES, Kind.ITEM_SCALES)
-ITEM_ID_KINDS = (Kind.ITEM_ID_POINTERS, Kind.ITEM_ID_BYTES, Kind.ITEM_ID_ORDER)
+ITEM_ID_KINDS = (Kind.ITEM_ID_POINTERS, Kind.ITEM_ID_BYTES, Kind.ITEM_ID_INDEX)
 USER_KINDS = (Kind.USER_POINTERS, Kind.USER_COLUMNS, Kind.USER_VALUES, Kind.USER_SCALES)
-USER_ID_KINDS = (Kind.USER_ID_POINTERS, Kind.USER_ID_BYTES, Kind.USER_ID_ORDER)
+USER_ID_KINDS = (Kind.USER_ID_POINTERS, Kind.USER_ID_BYTES, Kind.USER_ID_INDEX)
 SEEN_KINDS = (Kind.SEEN_POINTERS, Kind.SEEN_ROWS)
 TITLE_KINDS = (Kind.TITLE_POINTERS, Kind.TITLE_BYTES)
 
@@ -116,6 +118,11 @@ class Header:
 def value_bytes(values: Values, count: int) -> int:
     """Bytes that ``count`` values take; int4 values lie two in a byte."""
     return {"f32": 4 * count, "f16": 2 * count, "int8": count, "int4": (count + 1) // 2}[values]
+
+
+def index_slots(n: int) -> int:
+    """Slots that the hashes of ``n`` ids are spread over."""
+    return n + n // 4 + 1
 
 
 def choose_layout(values: Values, dim: int) -> Layout:
@@ -300,9 +307,7 @@ def _check_lengths(header: Header, sections: Mapping[Kind, Section]) -> None:
         Kind.SEEN_POINTERS: 4 * (u + 1),
         Kind.SEEN_ROWS: 4 * header.nnz_seen,
         Kind.ITEM_ID_POINTERS: 4 * (n + 1),
-        Kind.ITEM_ID_ORDER: 4 * n,
         Kind.USER_ID_POINTERS: 4 * (u + 1),
-        Kind.USER_ID_ORDER: 4 * u,
         Kind.TITLE_POINTERS: 4 * (n + 1),
         Kind.FOLD_WEIGHTS: 4 * n,
         Kind.FOLD_MATRIX: 4 * header.dim * header.dim,
@@ -313,5 +318,9 @@ def _check_lengths(header: Header, sections: Mapping[Kind, Section]) -> None:
                 "lengths",
                 f"section {kind.name} has {section.length} bytes, the counts ask for {expected[kind]}",
             )
-        if kind not in expected and section.length > 0xFFFFFFFF:
+        if kind in (Kind.ITEM_ID_INDEX, Kind.USER_ID_INDEX):
+            least = index_slots(n if kind is Kind.ITEM_ID_INDEX else u)
+            if section.length % 4 or not least <= section.length // 4 <= 2 * least:
+                raise PackedFileError("lengths", f"section {kind.name} has {section.length} bytes")
+        elif kind not in expected and section.length > 0xFFFFFFFF:
             raise PackedFileError("lengths", f"section {kind.name} is longer than the format allows")

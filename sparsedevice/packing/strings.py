@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import zlib
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import ConfigError, UnknownIdError
-from sparsedevice.packing.format import MAX_STRING_BYTES
+from sparsedevice.packing.format import EMPTY_SLOT, MAX_STRING_BYTES, index_slots
 from sparsedevice.vocabulary import Vocabulary
 
 # From this many look-ups at once, one dictionary is faster than searching for each.
@@ -50,15 +49,15 @@ class PackedStrings(Sequence[str]):
 
 
 class PackedVocabulary(Vocabulary):
-    """A vocabulary that finds an id in the file by binary search, without building a dictionary.
+    """A vocabulary that finds an id through the index in the file, without building a dictionary.
 
     Attributes:
-        order: uint32[n], the rows sorted by the bytes of their ids.
+        index: uint32[slots]: rows, or EMPTY_SLOT; see docs/format.md, "The id index".
     """
 
-    def __init__(self, ids: PackedStrings, order: NDArray[np.uint32]) -> None:
+    def __init__(self, ids: PackedStrings, index: NDArray[np.uint32]) -> None:
         super().__init__(ids)
-        self.order = order
+        self.index = index
         self._strings = ids
 
     def row(self, id_: str | int) -> int:
@@ -81,13 +80,25 @@ class PackedVocabulary(Vocabulary):
 
     def _find(self, id_: str) -> int:
         try:
-            wanted = id_.encode("utf-8")
+            return self.find(id_.encode("utf-8"))
         except UnicodeEncodeError:
             return -1
-        at = bisect_left(self.order, wanted, key=lambda row: self._strings.raw(int(row)))
-        if at < len(self.order) and self._strings.raw(int(self.order[at])) == wanted:
-            return int(self.order[at])
+
+    def find(self, wanted: bytes) -> int:
+        """Row of an id as UTF-8, or -1."""
+        n = len(self._strings)
+        for slot in range(first_slot(wanted, n), len(self.index)):
+            row = int(self.index[slot])
+            if row >= n:
+                break
+            if self._strings.raw(row) == wanted:
+                return row
         return -1
+
+
+def first_slot(id_: bytes, n: int) -> int:
+    """Slot at which the search for an id begins, among ``n`` ids."""
+    return zlib.crc32(id_) * index_slots(n) >> 32
 
 
 def pack_strings(strings: Iterable[str], what: str) -> tuple[bytes, bytes, list[bytes]]:
@@ -117,14 +128,22 @@ def pack_strings(strings: Iterable[str], what: str) -> tuple[bytes, bytes, list[
 
 
 def pack_vocabulary(ids: Sequence[str], what: str) -> tuple[bytes, bytes, bytes]:
-    """Pointers, bytes and sorted order (uint32) of distinct ids.
+    """Pointers, bytes and index (uint32) of distinct ids.
 
     Raises:
         ConfigError: as :func:`pack_strings`, and if an id stands twice.
     """
     pointers, data, encoded = pack_strings(ids, what)
-    order = sorted(range(len(encoded)), key=encoded.__getitem__)
-    for a, b in pairwise(order):
-        if encoded[a] == encoded[b]:
-            raise ConfigError(f"{what} {ids[a]!r} stands in rows {a} and {b}; ids must be distinct")
-    return pointers, data, np.asarray(order, "<u4").tobytes()
+    first_row: dict[bytes, int] = {}
+    for row, raw in enumerate(encoded):
+        if first_row.setdefault(raw, row) != row:
+            rows_of = f"rows {first_row[raw]} and {row}"
+            raise ConfigError(f"{what} {ids[row]!r} stands in {rows_of}; ids must be distinct")
+    n = len(encoded)
+    slots = np.fromiter((first_slot(raw, n) for raw in encoded), np.int64, n)
+    rows = np.argsort(slots, kind="stable")
+    # Linear probing, all at once: each id lies at its slot or right after the one before it.
+    place = np.arange(n) + np.maximum.accumulate(slots[rows] - np.arange(n))
+    index = np.full(max(index_slots(n), int(place[-1]) + 1), EMPTY_SLOT, "<u4")
+    index[place] = rows
+    return pointers, data, index.tobytes()

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
-from sparsedevice.packing.format import MAX_STRING_BYTES, SLICE_ROWS, Kind
+from sparsedevice.packing.format import EMPTY_SLOT, MAX_STRING_BYTES, SLICE_ROWS, Kind
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.reader import PackedFile, parse_metadata
 from sparsedevice.packing.sliced import entry_offsets, unpack_nibbles
+from sparsedevice.packing.strings import PackedStrings, PackedVocabulary
 
 
 def verify_file(packed: PackedFile) -> None:
@@ -173,9 +174,12 @@ def _check_strings(packed: PackedFile, first: Kind) -> list[bytes]:
 
 def _check_vocabulary(packed: PackedFile, first: Kind) -> None:
     ids = _check_strings(packed, first)
-    order = packed.section(Kind(first + 2), "<u4").tolist()
-    if any(row >= len(ids) for row in order):
-        raise PackedFileError("ids", f"the order of {first.name} names a row that does not exist")
-    for a, b in pairwise(order):
-        if ids[a] >= ids[b]:
-            raise PackedFileError("ids", f"ids {ids[a]!r} and {ids[b]!r} are not distinct and in order")
+    index = packed.section(Kind(first + 2), "<u4")
+    filled = index[index != EMPTY_SLOT]
+    if len(filled) != len(ids) or (filled >= len(ids)).any():
+        raise PackedFileError("ids", f"the index of {first.name} does not hold each row once")
+    strings = PackedStrings(packed.section(first, "<u4"), packed.section(Kind(first + 1)))
+    vocabulary = PackedVocabulary(strings, index)
+    for row, raw in enumerate(ids):
+        if vocabulary.find(raw) != row:
+            raise PackedFileError("ids", f"id {raw!r} stands twice, or the index does not lead to row {row}")

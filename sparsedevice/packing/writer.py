@@ -111,7 +111,7 @@ def pack(
     rows = rows.take(order)
     parts = _item_parts(rows, chosen, values)
     parts |= dict(zip(
-        (Kind.ITEM_ID_POINTERS, Kind.ITEM_ID_BYTES, Kind.ITEM_ID_ORDER),
+        (Kind.ITEM_ID_POINTERS, Kind.ITEM_ID_BYTES, Kind.ITEM_ID_INDEX),
         pack_vocabulary([item_ids[i] for i in order], "item id"), strict=True,
     ))  # fmt: skip
     if titles is not None:
@@ -123,7 +123,7 @@ def pack(
         user_rows = quantize(users, values, similarity, name="user")
         parts |= _user_parts(user_rows, values)
         parts |= dict(zip(
-            (Kind.USER_ID_POINTERS, Kind.USER_ID_BYTES, Kind.USER_ID_ORDER),
+            (Kind.USER_ID_POINTERS, Kind.USER_ID_BYTES, Kind.USER_ID_INDEX),
             pack_vocabulary(user_ids, "user id"), strict=True,
         ))  # fmt: skip
         n_users, nnz_users = users.shape[0], len(user_rows.values)

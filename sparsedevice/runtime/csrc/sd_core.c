@@ -133,8 +133,8 @@ static sd_status check_presence(const sd_model *model) {
     if (!all_or_none(model, SD_K_ITEM_POINTERS, SD_K_ITEM_SCALES, 1) ||
         !all_or_none(model, SD_K_USER_POINTERS, SD_K_USER_SCALES, users) ||
         !all_or_none(model, SD_K_SEEN_POINTERS, SD_K_SEEN_ROWS, seen) || (seen && !users) ||
-        !all_or_none(model, SD_K_ITEM_ID_POINTERS, SD_K_ITEM_ID_ORDER, 1) ||
-        !all_or_none(model, SD_K_USER_ID_POINTERS, SD_K_USER_ID_ORDER, users) ||
+        !all_or_none(model, SD_K_ITEM_ID_POINTERS, SD_K_ITEM_ID_INDEX, 1) ||
+        !all_or_none(model, SD_K_USER_ID_POINTERS, SD_K_USER_ID_INDEX, users) ||
         !all_or_none(model, SD_K_TITLE_POINTERS, SD_K_TITLE_BYTES, titles))
         return SD_SECTIONS;
     return SD_OK;
@@ -163,18 +163,25 @@ static sd_status check_lengths(sd_model *model) {
         [SD_K_SEEN_POINTERS] = 4 * (u + 1),
         [SD_K_SEEN_ROWS] = 4 * model->nnz_seen,
         [SD_K_ITEM_ID_POINTERS] = 4 * (n + 1),
-        [SD_K_ITEM_ID_ORDER] = 4 * n,
         [SD_K_USER_ID_POINTERS] = 4 * (u + 1),
-        [SD_K_USER_ID_ORDER] = 4 * u,
         [SD_K_TITLE_POINTERS] = 4 * (n + 1),
         [SD_K_FOLD_WEIGHTS] = 4 * n,
         [SD_K_FOLD_MATRIX] = 4 * (uint64_t)model->dim * model->dim,
     };
     for (uint32_t kind = 1; kind <= SD_KINDS; kind++) {
-        int free = kind == SD_K_ITEM_ID_BYTES || kind == SD_K_USER_ID_BYTES ||
-                   kind == SD_K_TITLE_BYTES || kind == SD_K_METADATA;
-        if (model->sections[kind] &&
-            (free ? model->lengths[kind] > UINT32_MAX : model->lengths[kind] != expected[kind]))
+        uint64_t length = model->lengths[kind];
+        if (!model->sections[kind])
+            continue;
+        if (kind == SD_K_ITEM_ID_INDEX || kind == SD_K_USER_ID_INDEX) {
+            uint64_t least =
+                sd_index_slots(kind == SD_K_ITEM_ID_INDEX ? model->n_items : model->n_users);
+            if (length % 4 || length / 4 < least || length / 4 > 2 * least)
+                return SD_LENGTHS;
+        } else if (kind == SD_K_ITEM_ID_BYTES || kind == SD_K_USER_ID_BYTES ||
+                   kind == SD_K_TITLE_BYTES || kind == SD_K_METADATA) {
+            if (length > UINT32_MAX)
+                return SD_LENGTHS;
+        } else if (length != expected[kind])
             return SD_LENGTHS;
     }
     return SD_OK;

@@ -32,10 +32,10 @@ enum sd_kind {
     SD_K_SEEN_ROWS,
     SD_K_ITEM_ID_POINTERS,
     SD_K_ITEM_ID_BYTES,
-    SD_K_ITEM_ID_ORDER,
+    SD_K_ITEM_ID_INDEX,
     SD_K_USER_ID_POINTERS,
     SD_K_USER_ID_BYTES,
-    SD_K_USER_ID_ORDER,
+    SD_K_USER_ID_INDEX,
     SD_K_TITLE_POINTERS,
     SD_K_TITLE_BYTES,
     SD_K_FOLD_WEIGHTS,
@@ -218,6 +218,9 @@ sd_collect sd_collect_wasm;
 #endif
 
 uint32_t sd_crc32(uint32_t crc, const uint8_t *bytes, uint64_t count);
+
+/* Slots that the hashes of n ids are spread over. */
+SD_INLINE uint64_t sd_index_slots(uint32_t n) { return (uint64_t)n + n / 4 + 1; }
 
 /* Sort ascending and drop repeats; returns how many are left. */
 uint32_t sd_sort_unique(uint32_t *rows, uint32_t count);

@@ -21,32 +21,28 @@ sd_status sd_string(const sd_model *model, sd_text text, uint32_t row, const cha
     return SD_OK;
 }
 
-/* -1, 0, 1: bytes a before, equal to or after bytes b. */
-static int compare(const uint8_t *a, uint64_t n_a, const uint8_t *b, uint64_t n_b) {
-    for (uint64_t i = 0; i < n_a && i < n_b; i++)
+static int equal(const uint8_t *a, const uint8_t *b, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++)
         if (a[i] != b[i])
-            return a[i] < b[i] ? -1 : 1;
-    return n_a == n_b ? 0 : n_a < n_b ? -1 : 1;
+            return 0;
+    return 1;
 }
 
 uint32_t sd_find(const sd_model *model, sd_table table, const char *id, uint64_t length) {
     uint32_t first = table == SD_ITEMS ? SD_K_ITEM_ID_POINTERS : SD_K_USER_ID_POINTERS;
     uint32_t n = table == SD_ITEMS ? model->n_items : model->n_users;
-    uint32_t low = 0, high = n;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        uint32_t row = sd_u32(model->sections[first + 2] + 4 * (uint64_t)middle);
+    if (!n)
+        return SD_NO_ROW;
+    uint64_t slots = model->lengths[first + 2] / 4;
+    uint64_t slot = sd_crc32(0, (const uint8_t *)id, length) * sd_index_slots(n) >> 32;
+    for (; slot < slots; slot++) {
+        uint32_t row = sd_u32(model->sections[first + 2] + 4 * slot);
         if (row >= n)
-            return SD_NO_ROW;
+            break;
         sd_range range = string_at(model, first, row);
-        int order = compare(model->sections[first + 1] + range.begin, range.count,
-                            (const uint8_t *)id, length);
-        if (order == 0)
+        if (range.count == length &&
+            equal(model->sections[first + 1] + range.begin, (const uint8_t *)id, length))
             return row;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
     }
     return SD_NO_ROW;
 }

@@ -166,28 +166,30 @@ static sd_status check_strings(const sd_model *model, uint32_t first, uint32_t n
     return status;
 }
 
-/* Ids in the order of section `first + 2` rise strictly: they are distinct, and the order has each
- * once. */
-static sd_status check_ids(const sd_model *model, uint32_t first, uint32_t n) {
-    const uint8_t *pointers = model->sections[first], *bytes = model->sections[first + 1];
-    const uint8_t *order = model->sections[first + 2];
-    uint32_t last_begin = 0, last_end = 0;
+/* The index holds each row once, and leads from each id to its row: so ids are distinct. */
+static sd_status check_ids(const sd_model *model, sd_table table) {
+    uint32_t first = table == SD_ITEMS ? SD_K_ITEM_ID_POINTERS : SD_K_USER_ID_POINTERS;
+    uint32_t n = table == SD_ITEMS ? model->n_items : model->n_users;
+    const uint8_t *bytes = model->sections[first + 1], *index = model->sections[first + 2];
+    uint64_t filled = 0;
     sd_status status = check_strings(model, first, n);
-    for (uint32_t i = 0; i < n && !status; i++) {
-        uint32_t row = sd_u32(order + 4 * (uint64_t)i);
-        if (row >= n)
+    if (status)
+        return status;
+    for (uint64_t at = 0; at < model->lengths[first + 2]; at += 4) {
+        uint32_t row = sd_u32(index + at);
+        if (row != SD_NO_ROW && row >= n)
             return SD_IDS;
-        uint32_t begin = sd_u32(pointers + 4 * (uint64_t)row);
-        uint32_t end = sd_u32(pointers + 4 * (uint64_t)row + 4);
-        uint32_t a = last_begin, b = begin;
-        while (a < last_end && b < end && bytes[a] == bytes[b])
-            a++, b++;
-        if (i && (b == end || (a < last_end && bytes[a] > bytes[b])))
-            return SD_IDS;
-        last_begin = begin;
-        last_end = end;
+        filled += row != SD_NO_ROW;
     }
-    return status;
+    if (filled != n)
+        return SD_IDS;
+    for (uint32_t row = 0; row < n; row++) {
+        uint32_t begin = sd_u32(model->sections[first] + 4 * (uint64_t)row);
+        uint32_t end = sd_u32(model->sections[first] + 4 * (uint64_t)row + 4);
+        if (sd_find(model, table, (const char *)bytes + begin, end - begin) != row)
+            return SD_IDS;
+    }
+    return SD_OK;
 }
 
 /* Bytes between sections are zero, and so is an int4 value after the last. */
@@ -293,11 +295,11 @@ sd_status sd_verify(const sd_model *model) {
     if (!status)
         status = check_tables(model);
     if (!status && model->n_users)
-        status = check_ids(model, SD_K_USER_ID_POINTERS, model->n_users);
+        status = check_ids(model, SD_USERS);
     if (!status)
         status = check_seen(model);
     if (!status)
-        status = check_ids(model, SD_K_ITEM_ID_POINTERS, model->n_items);
+        status = check_ids(model, SD_ITEMS);
     if (!status)
         status = check_strings(model, SD_K_TITLE_POINTERS, model->n_items);
     if (!status)

@@ -43,29 +43,36 @@ SD_INLINE v128_t high_pairs(v128_t q, v128_t v) {
     return wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(q), wasm_i16x8_extend_high_i8x16(v));
 }
 
+/* Of four neighbouring products: of the first and third, 256 times, and of the second and fourth.
+ * 64 of the former are below 2^30. */
+SD_INLINE v128_t even_pairs(v128_t q, v128_t v) {
+    return wasm_i32x4_dot_i16x8(wasm_i16x8_shl(q, 8), wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8));
+}
+
+SD_INLINE v128_t odd_pairs(v128_t q, v128_t v) {
+    return wasm_i32x4_dot_i16x8(wasm_i16x8_shr(q, 8), wasm_i16x8_shr(v, 8));
+}
+
 /* Sums of 16 rows of a slice, four in a vector, from row 16 * part of the slice on. */
 SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *columns,
                         const uint8_t *values, uint32_t steps, uint32_t part, int nibbles,
                         v128_t *sums) {
-    v128_t low[4], high[4];
+    v128_t even[4], odd[4];
     for (int i = 0; i < 4; i++)
-        low[i] = high[i] = wasm_i32x4_splat(0);
+        even[i] = odd[i] = wasm_i32x4_splat(0);
     for (uint32_t quads = steps / 4; quads; quads--) {
         for (uint32_t i = 0; i < 4; i++) {
             uint32_t at = 64 * part + 16 * i;
             v128_t q = look_up(tables, n_tables, load(columns + at));
             v128_t v = values_at(values, at, 64, nibbles);
-            low[i] = wasm_i32x4_add(low[i], low_pairs(q, v));
-            high[i] = wasm_i32x4_add(high[i], high_pairs(q, v));
+            even[i] = wasm_i32x4_add(even[i], even_pairs(q, v));
+            odd[i] = wasm_i32x4_add(odd[i], odd_pairs(q, v));
         }
         columns += 256;
         values += nibbles ? 128 : 256;
     }
-    for (int i = 0; i < 4; i++) { /* the two halves of each row's four products */
-        v128_t even = wasm_i32x4_shuffle(low[i], high[i], 0, 2, 4, 6);
-        v128_t odd = wasm_i32x4_shuffle(low[i], high[i], 1, 3, 5, 7);
-        sums[i] = wasm_i32x4_add(even, odd);
-    }
+    for (int i = 0; i < 4; i++)
+        sums[i] = wasm_i32x4_add(wasm_i32x4_shr(even[i], 8), odd[i]);
     if (steps & 2) {
         for (uint32_t i = 0; i < 2; i++) {
             uint32_t at = 32 * part + 16 * i;
