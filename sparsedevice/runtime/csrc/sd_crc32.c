@@ -2,17 +2,17 @@
 #include "sd_internal.h"
 
 #ifdef __wasm__
-/* A byte a step, with a table made on the stack: a module that travels saves its 8 KB. */
+/* Half a byte a step: a module that travels saves the 8 KB of tables. */
 uint32_t sd_crc32(uint32_t crc, const uint8_t *bytes, uint64_t count) {
-    uint32_t table[256];
-    for (uint32_t i = 0; i < 256; i++) {
-        table[i] = i;
-        for (int bit = 0; bit < 8; bit++)
-            table[i] = table[i] >> 1 ^ (0xEDB88320u & (0 - (table[i] & 1)));
-    }
+    static const uint32_t table[16] = {0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC,
+                                       0x76DC4190, 0x6B6B51F4, 0x4DB26158, 0x5005713C,
+                                       0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C,
+                                       0x9B64C2B0, 0x86D3D2D4, 0xA00AE278, 0xBDBDF21C};
     crc = ~crc;
-    for (; count; count--, bytes++)
-        crc = table[(crc ^ *bytes) & 255] ^ (crc >> 8);
+    for (; count; count--, bytes++) {
+        crc = table[(crc ^ *bytes) & 15] ^ (crc >> 4);
+        crc = table[(crc ^ (*bytes >> 4)) & 15] ^ (crc >> 4);
+    }
     return ~crc;
 }
 #else
