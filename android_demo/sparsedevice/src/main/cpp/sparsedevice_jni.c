@@ -1,0 +1,107 @@
+/* org.sparsedevice.NativeEngine over the C core.
+ *
+ * No allocation, no global state, no Java object but direct buffers: the model is a block of the caller's
+ * memory, and so are lists, scratch and results. Every buffer that a call touches is an argument of it, so
+ * none can be collected while it runs.
+ *
+ * The memory of a query: history, exclude and candidates (uint32 rows), then room rows (uint32), room scores
+ * (float), and the core's scratch.
+ */
+#include <jni.h>
+
+#include "sd_core.h"
+
+#define CALL(name) JNICALL Java_org_sparsedevice_NativeEngine_##name
+
+static void *address(JNIEnv *env, jobject buffer) {
+    return (*env)->GetDirectBufferAddress(env, buffer);
+}
+
+/* One question, its lists at the start of `memory`. */
+static sd_request request_of(uint32_t *memory, jint source, jint row, jint n_history, jint n_exclude,
+                             jint n_candidates) {
+    sd_request request = {0};
+    request.source = (sd_source)source;
+    request.row = (uint32_t)row;
+    request.k = 1;
+    request.history = memory;
+    request.n_history = (uint32_t)n_history;
+    request.exclude = memory + n_history;
+    request.n_exclude = (uint32_t)n_exclude;
+    request.candidates = n_candidates < 0 ? 0 : memory + n_history + n_exclude;
+    request.n_candidates = n_candidates < 0 ? 0 : (uint32_t)n_candidates;
+    return request;
+}
+
+static uint64_t listed(const sd_request *request) {
+    return (uint64_t)request->n_history + request->n_exclude + request->n_candidates;
+}
+
+JNIEXPORT jint CALL(modelBytes)(JNIEnv *env, jclass type) {
+    (void)env;
+    (void)type;
+    return (jint)sizeof(sd_model);
+}
+
+JNIEXPORT jint CALL(open)(JNIEnv *env, jclass type, jobject model, jobject data, jlong size) {
+    (void)type;
+    return (jint)sd_open(address(env, model), address(env, data), (uint64_t)size);
+}
+
+JNIEXPORT jint CALL(verify)(JNIEnv *env, jclass type, jobject data, jobject model) {
+    (void)type;
+    (void)data;
+    return (jint)sd_verify(address(env, model));
+}
+
+JNIEXPORT jint CALL(kernel)(JNIEnv *env, jclass type, jobject model) {
+    (void)type;
+    return (jint)((const sd_model *)address(env, model))->kernel;
+}
+
+JNIEXPORT jint CALL(selectKernel)(JNIEnv *env, jclass type, jobject model, jint kernel) {
+    (void)type;
+    return (jint)sd_select_kernel(address(env, model), (sd_kernel)kernel);
+}
+
+JNIEXPORT jlong CALL(memoryBytes)(JNIEnv *env, jclass type, jobject model, jint source, jint n_history,
+                                  jint n_exclude, jint n_candidates, jint room) {
+    sd_request request = {0};
+    (void)type;
+    request.source = (sd_source)source;
+    request.k = (uint32_t)room;
+    request.n_history = (uint32_t)n_history;
+    request.n_exclude = (uint32_t)n_exclude;
+    request.n_candidates = (uint32_t)n_candidates;
+    return (jlong)(4 * listed(&request) + 8 * (uint64_t)room +
+                   sd_scratch_bytes(address(env, model), &request));
+}
+
+JNIEXPORT jint CALL(recommend)(JNIEnv *env, jclass type, jobject data, jobject model, jobject memory,
+                               jint source, jint row, jint n_history, jint n_exclude, jint n_candidates,
+                               jint k, jboolean exclude_seen) {
+    const sd_model *opened = address(env, model);
+    uint32_t *lists = address(env, memory), count = 0;
+    sd_request request = request_of(lists, source, row, n_history, n_exclude, n_candidates);
+    (void)type;
+    (void)data;
+    request.k = (uint32_t)k;
+    request.exclude_seen = exclude_seen;
+    uint32_t *rows = lists + listed(&request);
+    float *scores = (float *)(void *)(rows + k);
+    sd_status status = sd_recommend(opened, &request, scores + k, sd_scratch_bytes(opened, &request), rows,
+                                    scores, &count);
+    return status ? -(jint)status : (jint)count;
+}
+
+JNIEXPORT jint CALL(score)(JNIEnv *env, jclass type, jobject data, jobject model, jobject memory, jint source,
+                           jint row, jint n_history, jint n_exclude, jint n_candidates) {
+    const sd_model *opened = address(env, model);
+    uint32_t *lists = address(env, memory);
+    sd_request request = request_of(lists, source, row, n_history, n_exclude, n_candidates);
+    (void)type;
+    (void)data;
+    /* Room for rows lies between the lists and the scores, as for recommend. */
+    float *scores = (float *)(void *)(lists + listed(&request) + n_candidates);
+    return (jint)sd_score(opened, &request, scores + n_candidates, sd_scratch_bytes(opened, &request), scores);
+}

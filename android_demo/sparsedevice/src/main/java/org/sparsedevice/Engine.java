@@ -1,0 +1,18 @@
+package org.sparsedevice;
+
+/** Answers queries in row numbers. Many threads may call one engine at once, each with its own scratch. */
+abstract class Engine {
+    /** Where the answers come from: {@code java}, or {@code native} with the kernel in use. */
+    abstract String name();
+
+    /**
+     * The k best rows into {@code scratch.rows} and {@code scratch.scores}, best first, equal scores in row order.
+     *
+     * @param scratch the request; all its rows exist
+     * @return how many: k while k are eligible
+     */
+    abstract int recommend(Scratch scratch);
+
+    /** Scores of {@code scratch.candidates}, in their order, into {@code scratch.scores}. */
+    abstract void score(Scratch scratch);
+}

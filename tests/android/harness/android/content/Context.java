@@ -1,0 +1,8 @@
+package android.content;
+
+import android.content.res.AssetManager;
+
+/** As much of Android's class as the library calls, for a JVM. */
+public abstract class Context {
+    public abstract AssetManager getAssets();
+}
