@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from sparsedevice import __version__
+from sparsedevice.cli_measure import bench
 from sparsedevice.errors import SparseDeviceError
 
 if TYPE_CHECKING:
@@ -250,32 +250,7 @@ def inspect(
     terminal.show(inspect_file(file), f"{file}", output)
 
 
-@app.command()
-def bench(
-    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
-    backend: Annotated[str | None, typer.Option(help="core, numpy or onnx; else the target's own.")] = None,
-    k: Annotated[int, typer.Option("-k", "--k", help="Length of the ranking.")] = 20,
-    repetitions: Annotated[int, typer.Option(help="At least this many timed queries.")] = 200,
-    min_seconds: Annotated[float, typer.Option(help="And at least this long.")] = 1.0,
-    warmup: Annotated[int, typer.Option(help="Queries before the timed ones.")] = 20,
-    seed: Annotated[int, typer.Option(help="Seed of the query trace.")] = 0,
-    output: Annotated[Literal["md", "json"], typer.Option(help="How to print the answer.")] = "md",
-) -> None:
-    """Measure load time, first query, latency percentiles, bytes and memory of a bundle."""
-    from sparsedevice import terminal
-    from sparsedevice.bench import bench as bench_bundle
-    from sparsedevice.bench import render_markdown
-
-    result = bench_bundle(
-        bundle,
-        backend=backend,
-        k=k,
-        repetitions=repetitions,
-        min_seconds=min_seconds,
-        warmup=warmup,
-        seed=seed,
-    )
-    terminal.write(json.dumps(result, indent=2) if output == "json" else render_markdown(result))
+app.command()(bench)
 
 
 @app.callback(invoke_without_command=True)

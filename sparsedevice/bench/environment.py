@@ -10,7 +10,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-_CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+_CPUS = Path("/sys/devices/system/cpu")
+_CPUFREQ = _CPUS / "cpu0/cpufreq"
+_THERMAL = Path("/sys/class/thermal")
 
 
 def read_environment(packages: Sequence[str] = ("numpy",)) -> dict[str, Any]:
@@ -27,12 +29,34 @@ def read_environment(packages: Sequence[str] = ("numpy",)) -> dict[str, Any]:
         "cores_usable": len(affinity(0)) if affinity else None,
         "governor": _read(_CPUFREQ / "scaling_governor"),
         "frequency_khz": _read(_CPUFREQ / "scaling_cur_freq"),
+        "max_khz": max_khz() or None,
+        "temperatures": _temperatures() or None,
         "load_average": _load_average(),
         "page_bytes": os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else None,
         "os": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in packages},
     }
+
+
+def max_khz() -> dict[int, int]:
+    """Greatest frequency of each core by its number; empty where the platform hides it."""
+    found = {}
+    for path in _CPUS.glob("cpu[0-9]*/cpufreq/cpuinfo_max_freq"):
+        text = _read(path)
+        if text is not None and text.isdigit():
+            found[int(path.parts[-3][3:])] = int(text)
+    return found
+
+
+def _temperatures() -> dict[str, float]:
+    """Degrees Celsius by the name of the sensor."""
+    found = {}
+    for zone in sorted(_THERMAL.glob("thermal_zone*")):
+        text = _read(zone / "temp")
+        if text is not None and text.lstrip("-").isdigit():
+            found[_read(zone / "type") or zone.name] = int(text) / 1000
+    return found
 
 
 def _cpu() -> str | None:

@@ -1,11 +1,19 @@
-"""A benchmark's result as Markdown, for a terminal or a page."""
+"""A benchmark's results for people (Markdown) and for programs (JSON, JSON lines, CSV)."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
-_PHASES = (
+from sparsedevice.errors import ConfigError
+
+Output = Literal["md", "json", "jsonl", "csv"]
+OUTPUTS: tuple[Output, ...] = get_args(Output)
+
+_TIMES = (
     ("load", "load_ms", "ms"),
     ("first query", "first_query_us", "µs"),
     ("p50", "p50_us", "µs"),
@@ -19,7 +27,34 @@ _BYTES = (
     ("files", "file_bytes"),
     ("anonymous memory", "anonymous_bytes"),
     ("resident part of the files", "resident_file_bytes"),
+    ("peak resident, file pages too", "peak_resident_bytes"),
 )
+
+
+def render(results: Sequence[Mapping[str, Any]], output: str) -> str:
+    """The results in one of :data:`OUTPUTS`; ``json`` is one object for one result, else a list.
+
+    Raises:
+        ConfigError: if the output is unknown.
+    """
+    if output == "md":
+        return render_markdown(results)
+    if output == "json":
+        return json.dumps(results[0] if len(results) == 1 else list(results), indent=2) + "\n"
+    if output == "jsonl":
+        return "".join(json.dumps(result) + "\n" for result in results)
+    check_output(output)
+    return _csv(results)
+
+
+def check_output(output: str) -> None:
+    """Refuse an output that does not exist.
+
+    Raises:
+        ConfigError: listing those that do.
+    """
+    if output not in OUTPUTS:
+        raise ConfigError(f"output {output!r} is unknown; use one of {', '.join(OUTPUTS)}")
 
 
 def render_markdown(results: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> str:
@@ -29,23 +64,103 @@ def render_markdown(results: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
         results: what :func:`sparsedevice.bench.bench` returned.
     """
     columns = [results] if isinstance(results, Mapping) else list(results)
-    names = [_name(result) for result in columns]
-    lines = [_row("", names), _row("---", ["---:"] * len(columns))]
-    for label, key, unit in _PHASES:
-        lines.append(_row(label, [f"{result[key]:,.1f} {unit}" for result in columns]))
-    lines.append(_row("samples", [f"{result['n']:,}" for result in columns]))
+    lines = [_row("", _names(columns)), _row("---", ["---:"] * len(columns))]
+    emulated = [result for result in columns if "counts" in result]
+    timed = [result for result in columns if "counts" not in result]
+    if timed:
+        for label, key, unit in _TIMES:
+            lines.append(_row(label, [_time(result.get(key), unit) for result in columns]))
+        lines.append(_row("samples", [_count(result.get("n")) for result in columns]))
+        for phase in dict.fromkeys(name for result in timed for name in result.get("phases", {})):
+            cells = [result.get("phases", {}).get(phase, {}).get("p50_us") for result in columns]
+            lines.append(_row(f"{phase.replace('_', ' ')} p50", [_time(cell, "µs") for cell in cells]))
+        lines.append(
+            _row("queries a second", [_count(result.get("queries_per_second")) for result in columns])
+        )
+    if emulated:
+        for key in ("instructions", "loads", "load_bytes"):
+            cells = [result["counts"][key] if "counts" in result else None for result in columns]
+            lines.append(_row(f"{key.replace('_', ' ')} a query", [_count(cell) for cell in cells]))
+        equal = [("yes" if r["answers"]["equal"] else "NO") if "answers" in r else "" for r in columns]
+        lines.append(_row("answers equal this machine's", equal))
     for label, key in _BYTES:
-        lines.append(_row(label, [_bytes(result[key]) for result in columns]))
+        lines.append(_row(label, [_bytes(result.get(key)) for result in columns]))
+    for label, cells in _accuracy(columns):
+        lines.append(_row(label, cells))
     return "\n".join([*lines, "", *dict.fromkeys(_conditions(result) for result in columns)]) + "\n"
 
 
+def _accuracy(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
+    rows: dict[str, list[str]] = {}
+    for place, result in enumerate(columns):
+        accuracy = result.get("accuracy") or {}
+        for users in ("shipped", "folded"):
+            for name, value in (accuracy.get(users) or {}).items():
+                if name.startswith(("recall@", "ndcg@")):
+                    label = f"{name}, users {users}"
+                    rows.setdefault(label, [""] * len(columns))[place] = f"{value:.4f}"
+    return list(rows.items())
+
+
+def _csv(results: Sequence[Mapping[str, Any]]) -> str:
+    flat = [dict(_flat(result)) for result in results]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Names with dots for what is nested; lists, which a cell cannot hold, are left out."""
+    pairs: list[tuple[str, Any]] = []
+    for name, inner in value.items():
+        if isinstance(inner, Mapping):
+            pairs += _flat(inner, f"{prefix}{name}.")
+        elif not isinstance(inner, (list, tuple)):
+            pairs.append((f"{prefix}{name}", inner))
+    return pairs
+
+
+def _names(columns: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What runs, and whatever differs between the columns."""
+    settings = [
+        {
+            "k": result["k"],
+            "batch": (result.get("batch") or {}).get("size"),
+            "threads": result.get("threads"),
+            "cache": result.get("page_cache"),
+            "cpus": result.get("cpus"),
+            "trace": result["trace"]["kind"],
+        }
+        for result in columns
+    ]
+    differ = [name for name in settings[0] if len({str(cell[name]) for cell in settings}) > 1]
+    return [
+        ", ".join([_name(result), *(f"{name} {cell[name]}" for name in differ)])
+        for result, cell in zip(columns, settings, strict=True)
+    ]
+
+
 def _name(result: Mapping[str, Any]) -> str:
-    kernel = f" ({result['kernel']})" if "kernel" in result else ""
-    return f"{result['backend']}{kernel}"
+    name = f"{result['backend']} ({result['kernel']})" if "kernel" in result else str(result["backend"])
+    where = result.get("target", "host")
+    if result.get("harness") == "sd-bench":
+        name += ", C"
+    return name if where == "host" else f"{name}, {where}"
 
 
 def _row(label: str, cells: Sequence[str]) -> str:
     return f"| {label} | " + " | ".join(cells) + " |"
+
+
+def _time(value: float | None, unit: str) -> str:
+    return "" if value is None else f"{value:,.1f} {unit}"
+
+
+def _count(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
 
 
 def _bytes(count: int | None) -> str:
@@ -59,11 +174,19 @@ def _bytes(count: int | None) -> str:
 
 def _conditions(result: Mapping[str, Any]) -> str:
     environment, trace = result["environment"], result["trace"]
+    if "counts" in result:
+        return (
+            f"Top {result['k']} of {trace['n_items']:,} items, emulated arm64 ({result['emulator']}):"
+            " instructions are exact, no time here is a device's."
+        )
     governor = environment["governor"] or "unknown governor"
-    cores = environment["cores_usable"] or environment["cores"]
+    python = f", Python {environment['python']}" if environment.get("python") else ""
     return (
         f"Top {result['k']} of {trace['n_items']:,} items, one query at a time, {result['threads']} thread;"
-        f" {trace['kind']}, seed {trace['seed']}; page cache {result['page_cache']}."
-        f" {environment['cpu'] or environment['machine']}, {cores} cores, {governor},"
-        f" {environment['os']}, Python {environment['python']}."
+        f" {trace['kind']}, seed {trace['seed']}; page cache {result['page_cache']} at loading;"
+        f" the clock adds {result['clock_overhead_ns']:.0f} ns a sample."
+        f" {environment['cpu'] or environment['machine']},"
+        f" {environment.get('cores_usable') or environment['cores']} cores, {governor},"
+        f" {environment['os']}{python}.\n"
+        f"Not timed: {result['excluded']}."
     )

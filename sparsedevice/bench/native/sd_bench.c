@@ -3,23 +3,31 @@
  *     sd-bench MODEL TRACE [--k 20] [--repetitions 200] [--min-seconds 1] [--warmup 20] [--batch 1]
  *              [--kernel NAME] [--cpus 4,5] [--cache warm|dropped]
  *     sd-bench MODEL TRACE --answers       the answers, with the bits of their scores
- *     sd-bench MODEL TRACE --queries N     ask N queries and measure nothing (to be counted from outside)
+ *     sd-bench MODEL TRACE --queries N     ask N queries and measure nothing (to be counted from
+ * outside)
  *
  * TRACE holds one history a line: item rows of MODEL, separated by spaces.
  *
- * Standard output is JSON, one object a line: raw samples while they are taken, and last the result. What
- * was printed before the device is lost stays with the reader. Exit codes: 0 done, 1 the measurement
- * failed, 2 wrong arguments or files.
+ * Standard output is JSON, one object a line: raw samples while they are taken, and last the
+ * result. What was printed before the device is lost stays with the reader. Exit codes: 0 done, 1
+ * the measurement failed, 2 wrong arguments or files.
  */
 #include "sd_bench_system.h"
 #include "sd_internal.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_SAMPLES = 1 << 20, CHUNK = 2048, SHORTLIST = 100, PHASE_SAMPLES = 200 };
+enum {
+    MAX_SAMPLES = 1 << 20,
+    CHUNK = 2048,
+    SHORTLIST = 100,
+    PHASE_SAMPLES = 200,
+    MOST_PHASE_SAMPLES = 1 << 14
+};
 
 struct settings {
     const char *model, *trace, *kernel, *cpus;
@@ -114,13 +122,15 @@ static struct settings parse(int argc, char **argv) {
             fail(2, "%s is unknown", name);
     }
     if (!s.trace)
-        fail(2, "usage: sd-bench MODEL TRACE [--k K] [--repetitions N] [--min-seconds S] [--warmup N]"
-                " [--batch N] [--kernel NAME] [--cpus LIST] [--cache warm|dropped] [--answers]"
-                " [--queries N]");
+        fail(2,
+             "usage: sd-bench MODEL TRACE [--k K] [--repetitions N] [--min-seconds S] [--warmup N]"
+             " [--batch N] [--kernel NAME] [--cpus LIST] [--cache warm|dropped] [--answers]"
+             " [--queries N]");
     return s;
 }
 
-static const char *const kernel_names[] = {"scalar", "avx2", "avx512", "neon", "neon-dot", "wasm-simd"};
+static const char *const kernel_names[] = {"scalar", "avx2",     "avx512",
+                                           "neon",   "neon-dot", "wasm-simd"};
 enum { N_KERNELS = sizeof kernel_names / sizeof *kernel_names };
 
 static void select_kernel(sd_model *model, const char *name) {
@@ -205,8 +215,8 @@ static const struct history *history_of(const struct bench *b, uint32_t number) 
 
 static void recommend_rows(struct bench *b, const uint32_t *rows, uint32_t n) {
     sd_request request = request_of(b, rows, n);
-    sd_status status = sd_recommend(&b->model, &request, b->scratch, b->scratch_bytes, b->rows,
-                                    b->scores, &b->k);
+    sd_status status =
+        sd_recommend(&b->model, &request, b->scratch, b->scratch_bytes, b->rows, b->scores, &b->k);
     if (status)
         fail(1, "recommend failed: %s", sd_status_name(status));
 }
@@ -299,15 +309,16 @@ static void print_samples(const char *phase, uint32_t from) {
     fflush(stdout);
 }
 
-/* At least so many calls and at least so long; the timed region is the call alone. Printing happens between
- * two samples, and the call after it is made once untimed, so that it finds the caches as the others do. */
+/* At least so many calls and at least so long; the timed region is the call alone. Printing happens
+ * between two samples, and the call after it is made once untimed, so that it finds the caches as
+ * the others do. */
 static void sample(struct bench *b, const char *phase, operation *call, uint32_t least,
-                   double seconds) {
+                   uint32_t most, double seconds) {
     uint64_t started = sys_now_ns(), wanted = (uint64_t)(seconds * 1e9);
     uint32_t printed = 0;
     n_samples = 0;
     while (n_samples < least || sys_now_ns() - started < wanted) {
-        if (n_samples == MAX_SAMPLES)
+        if (n_samples == most)
             break;
         uint64_t start = sys_now_ns();
         call(b, n_samples);
@@ -338,7 +349,28 @@ static double percentile_us(double share) {
     return (below + (above - below) * (place - low)) / 1000;
 }
 
-static void print_summary(void) {
+/* The result is written here while samples are printed, and printed last. */
+static char result[16384];
+static size_t result_bytes;
+
+static void add(const char *format, ...) {
+    va_list rest;
+    va_start(rest, format);
+    int n = vsnprintf(result + result_bytes, sizeof result - result_bytes, format, rest);
+    va_end(rest);
+    if (n < 0 || (size_t)n >= sizeof result - result_bytes)
+        fail(1, "the result is too long");
+    result_bytes += (size_t)n;
+}
+
+static void add_number(const char *name, int64_t value) {
+    if (value < 0)
+        add(", \"%s\": null", name);
+    else
+        add(", \"%s\": %lld", name, (long long)value);
+}
+
+static void add_summary(void) {
     double sum = 0, square = 0;
     for (uint32_t i = 0; i < n_samples; i++)
         sum += (double)samples[i] / 1000;
@@ -348,10 +380,10 @@ static void print_summary(void) {
         square += apart * apart;
     }
     qsort(samples, n_samples, sizeof *samples, ascending);
-    printf("\"p50_us\": %.6f, \"p90_us\": %.6f, \"p99_us\": %.6f, \"mean_us\": %.6f, \"std_us\": %.6f,"
-           " \"min_us\": %.6f, \"max_us\": %.6f, \"n\": %u",
-           percentile_us(.5), percentile_us(.9), percentile_us(.99), mean,
-           __builtin_sqrt(square / n_samples), percentile_us(0), percentile_us(1), n_samples);
+    add("\"p50_us\": %.6f, \"p90_us\": %.6f, \"p99_us\": %.6f, \"mean_us\": %.6f,"
+        " \"std_us\": %.6f, \"min_us\": %.6f, \"max_us\": %.6f, \"n\": %u",
+        percentile_us(.5), percentile_us(.9), percentile_us(.99), mean, sqrt(square / n_samples),
+        percentile_us(0), percentile_us(1), (unsigned)n_samples);
 }
 
 /* ---- the ways to run ---- */
@@ -370,99 +402,85 @@ static void print_answers(struct bench *b) {
 }
 
 struct reading {
-    uint64_t load_ns, first_ns, cached_bytes, file_bytes;
+    uint64_t load_ns, first_ns, warmup_ns, cached_bytes, file_bytes;
     sys_memory before, after;
 };
 
 static const struct {
     const char *name;
     operation *call;
-} phases[] = {{"find", op_find},           {"lookup", op_lookup}, {"fold_in", op_fold_in},
-              {"fold_in_and_scan", op_scan}, {"recommend_rows", op_recommend},
+} phases[] = {{"find", op_find},
+              {"lookup", op_lookup},
+              {"fold_in", op_fold_in},
+              {"fold_in_and_scan", op_scan},
+              {"recommend_rows", op_recommend},
               {"shortlist", op_shortlist}};
 enum { N_PHASES = sizeof phases / sizeof *phases };
 
-static void print_number_or_null(const char *name, int64_t value) {
-    if (value < 0)
-        printf(", \"%s\": null", name);
+static void add_memory(const struct settings *s, const struct reading *r, sys_file *file) {
+    int64_t mapped = sys_resident(s->model);
+    sys_memory all = sys_memory_now();
+    sys_unmap(file);
+    sys_memory left = sys_memory_now();
+    int known = r->before.anonymous >= 0 && r->after.anonymous >= 0;
+    if (known)
+        add(", \"anonymous_bytes\": %lld", (long long)(r->after.anonymous - r->before.anonymous));
     else
-        printf(", \"%s\": %lld", name, (long long)value);
+        add(", \"anonymous_bytes\": null");
+    add_number("resident_file_bytes", mapped);
+    add_number("pss_bytes", all.pss);
+    add_number("resident_bytes", all.resident);
+    add_number("peak_resident_bytes", all.peak);
+    add_number("resident_after_close_bytes", left.resident);
 }
 
-/* Summaries are printed into the result while samples are printed as events: the result's text is kept back
- * until the end. */
 static void measure(struct bench *b, const struct reading *r, sys_file *file) {
     const struct settings *s = &b->settings;
-    sample(b, "clock", op_nothing, 1000, 0);
+    sample(b, "clock", op_nothing, 1000, 1000, 0);
     qsort(samples, n_samples, sizeof *samples, ascending);
     double clock_ns = percentile_us(.5) * 1000;
-    sample(b, "end_to_end", op_end_to_end, s->repetitions, s->min_seconds);
-    FILE *console = stdout, *kept = tmpfile();
-    if (!kept)
-        fail(1, "cannot make a temporary file (set TMPDIR to a folder that can be written)");
-#define KEPT(statement)                                                                            \
-    do {                                                                                           \
-        stdout = kept;                                                                             \
-        statement;                                                                                 \
-        stdout = console;                                                                          \
-    } while (0)
-    KEPT(print_summary());
-    KEPT(printf(", \"phases\": {"));
+    add("{\"event\": \"result\", \"harness\": \"sd-bench\", \"backend\": \"core\", \"kernel\":"
+        " \"%s\", \"k\": %u, \"load_ms\": %.6f, \"first_query_us\": %.3f, \"warmup_us\": %.3f, ",
+        kernel_names[b->model.kernel], (unsigned)s->k, (double)r->load_ns / 1e6,
+        (double)r->first_ns / 1000, (double)r->warmup_ns / 1000);
+    sample(b, "end_to_end", op_end_to_end, s->repetitions, MAX_SAMPLES, s->min_seconds);
+    add_summary();
+    add(", \"phases\": {");
     for (uint32_t i = 0; i < N_PHASES; i++) {
-        sample(b, phases[i].name, phases[i].call, PHASE_SAMPLES, s->min_seconds / 4);
-        KEPT(printf(i ? ", \"%s\": {" : "\"%s\": {", phases[i].name));
-        KEPT(print_summary());
-        KEPT(printf("}"));
+        sample(b, phases[i].name, phases[i].call, PHASE_SAMPLES, MOST_PHASE_SAMPLES,
+               s->min_seconds / 4);
+        add(i ? ", \"%s\": {" : "\"%s\": {", phases[i].name);
+        add_summary();
+        add("}");
     }
-    KEPT(printf("}, \"batch\": {\"size\": %u, ", s->batch));
-    sample(b, "batch", op_batch, PHASE_SAMPLES / s->batch + 1, s->min_seconds / 2);
-    KEPT(print_summary());
+    add("}, \"batch\": {\"size\": %u, ", (unsigned)s->batch);
+    sample(b, "batch", op_batch, PHASE_SAMPLES / s->batch + 1, MOST_PHASE_SAMPLES,
+           s->min_seconds / 2);
     double total = 0;
     for (uint32_t i = 0; i < n_samples; i++)
         total += (double)samples[i];
-    KEPT(printf("}, \"queries_per_second\": %.3f", 1e9 * n_samples * s->batch / total));
-#undef KEPT
+    double queries_per_second = 1e9 * n_samples * s->batch / total;
+    add_summary();
     uint64_t started = sys_now_ns();
     sd_status promises = sd_verify(&b->model);
     double verify_ms = (double)(sys_now_ns() - started) / 1e6;
     if (promises)
         fail(2, "the file breaks the promise %s", sd_status_name(promises));
-    int64_t mapped = sys_resident(s->model);
-    sys_memory all = sys_memory_now();
-    sys_unmap(file);
-    sys_memory left = sys_memory_now();
-
-    printf("{\"event\": \"result\", \"harness\": \"sd-bench\", \"backend\": \"core\", \"kernel\": \"%s\", "
-           "\"k\": %u, \"load_ms\": %.6f, \"verify_ms\": %.6f, \"first_query_us\": %.3f, ",
-           kernel_names[b->model.kernel], (unsigned)s->k, (double)r->load_ns / 1e6, verify_ms,
-           (double)r->first_ns / 1000);
-    rewind(kept);
-    for (int c; (c = fgetc(kept)) != EOF;)
-        putchar(c);
-    fclose(kept);
-    printf(", \"clock_overhead_ns\": %.1f, \"threads\": 1, \"page_cache\": \"%s\"", clock_ns,
-           s->dropped ? "dropped" : "warm");
-    printf(", \"cached_at_load_bytes\": %llu, \"file_bytes\": %llu, \"page_bytes\": %ld",
-           (unsigned long long)r->cached_bytes, (unsigned long long)r->file_bytes, sys_page_bytes());
-    int known = r->before.anonymous >= 0 && r->after.anonymous >= 0;
-    if (known)
-        printf(", \"anonymous_bytes\": %lld",
-               (long long)(r->after.anonymous - r->before.anonymous));
-    else
-        printf(", \"anonymous_bytes\": null");
-    print_number_or_null("resident_file_bytes", mapped);
-    print_number_or_null("pss_bytes", all.pss);
-    print_number_or_null("resident_bytes", all.resident);
-    print_number_or_null("peak_resident_bytes", all.peak);
-    print_number_or_null("resident_after_close_bytes", left.resident);
-    printf(", \"kernels\": [");
+    add("}, \"queries_per_second\": %.3f, \"verify_ms\": %.6f", queries_per_second, verify_ms);
+    add(", \"clock_overhead_ns\": %.1f, \"threads\": 1, \"page_cache\": \"%s\"", clock_ns,
+        s->dropped ? "dropped" : "warm");
+    add(", \"cached_at_load_bytes\": %llu, \"file_bytes\": %llu, \"page_bytes\": %ld",
+        (unsigned long long)r->cached_bytes, (unsigned long long)r->file_bytes, sys_page_bytes());
+    add(", \"kernels\": [");
     const char *comma = "";
     for (uint32_t i = 0; i < N_KERNELS; i++)
         if (b->model.kernels >> i & 1) {
-            printf("%s\"%s\"", comma, kernel_names[i]);
+            add("%s\"%s\"", comma, kernel_names[i]);
             comma = ", ";
         }
-    printf("], \"checksum\": \"%llx\"}\n", (unsigned long long)b->checksum);
+    add("]");
+    add_memory(s, r, file); /* unmaps the file: last */
+    printf("%s, \"checksum\": \"%llx\"}\n", result, (unsigned long long)b->checksum);
 }
 
 static void prepare(struct bench *b) {
@@ -492,7 +510,8 @@ int main(int argc, char **argv) {
     samples = take(MAX_SAMPLES * sizeof *samples);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
 
-    /* The trace is read through the file itself, then the file is closed, so that loading starts afresh. */
+    /* The trace is read through the file itself, then the file is closed, so that loading starts
+     * afresh. */
     if (sys_map(s->model, &file))
         fail(2, "cannot read %s", s->model);
     sd_status status = sd_open(&b->model, file.bytes, file.size);
@@ -504,18 +523,14 @@ int main(int argc, char **argv) {
     if (sys_set_cached(s->model, !s->dropped))
         fail(1, "cannot read %s", s->model);
 
+    r.cached_bytes = sys_cached(s->model);
     r.before = sys_memory_now();
     uint64_t started = sys_now_ns();
-    if (sys_map(s->model, &file))
-        fail(2, "cannot read %s", s->model);
-    r.cached_bytes = sys_cached(&file); /* without touching a page */
-    uint64_t resumed = sys_now_ns();
-    status = sd_open(&b->model, file.bytes, file.size);
-    uint64_t opened = sys_now_ns();
+    int missing = sys_map(s->model, &file);
+    status = missing ? SD_TRUNCATED : sd_open(&b->model, file.bytes, file.size);
+    r.load_ns = sys_now_ns() - started;
     if (status)
-        fail(2, "%s breaks the promise %s", s->model, sd_status_name(status));
-    sys_file_uncounted(&file, &started, &resumed);
-    r.load_ns = opened - started;
+        fail(2, "%s changed while it was measured", s->model);
     r.file_bytes = file.size;
     if (s->kernel)
         select_kernel(&b->model, s->kernel);
@@ -535,8 +550,11 @@ int main(int argc, char **argv) {
     started = sys_now_ns();
     op_end_to_end(b, 0);
     r.first_ns = sys_now_ns() - started;
+    started = sys_now_ns();
     for (uint32_t i = 0; i < s->warmup; i++)
         op_end_to_end(b, i);
+    if (s->warmup)
+        r.warmup_ns = (sys_now_ns() - started) / s->warmup;
     r.after = sys_memory_now();
     measure(b, &r, &file);
     return fflush(stdout) ? 1 : 0;

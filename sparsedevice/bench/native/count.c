@@ -5,7 +5,8 @@
  *     SD_COUNT_OUT=counts.tsv qemu-aarch64 -plugin ./libcount.so ./program
  *
  * Writes one line a function: name, instructions, loads, load bytes, stores, store bytes
- * (tab-separated).
+ * (tab-separated). With SD_BLOCKS_OUT it also writes one line a basic block: function, address,
+ * executions, and the code's bytes in hexadecimal.
  */
 #include "qemu_plugin.h"
 #include <stdio.h>
@@ -20,13 +21,16 @@ struct function {
     uint64_t instructions, loads, load_bytes, stores, store_bytes;
 };
 struct block {
+    struct block *next;
     struct function *function;
-    uint64_t instructions;
+    uint64_t address, instructions, executions;
+    uint8_t code[]; /* four bytes an instruction */
 };
 
 VISIBLE int qemu_plugin_version = 1;
 static struct function functions[MAX_FUNCTIONS];
 static size_t n_functions;
+static struct block *blocks;
 
 static struct function *find(const char *name) {
     if (!name)
@@ -47,8 +51,9 @@ static struct function *find(const char *name) {
 
 static void on_block(unsigned int vcpu, void *data) {
     (void)vcpu;
-    const struct block *block = data;
+    struct block *block = data;
     block->function->instructions += block->instructions;
+    block->executions++;
 }
 
 static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
@@ -64,23 +69,24 @@ static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t ad
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     (void)id;
     size_t n = qemu_plugin_tb_n_insns(tb);
-    struct block *block = malloc(sizeof *block); /* lives as long as the translated code */
+    struct block *block = calloc(1, sizeof *block + 4 * n); /* as long as the translated code */
     if (!block)
         exit(1);
-    *block = (struct block){find(qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(tb, 0))), n};
+    block->next = blocks;
+    blocks = block;
+    block->function = find(qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(tb, 0)));
+    block->address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
+    block->instructions = n;
     qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, block);
-    for (size_t i = 0; i < n; i++)
-        qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), on_access,
-                                         QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_RW,
-                                         block->function);
+    for (size_t i = 0; i < n; i++) {
+        struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(tb, i);
+        memcpy(block->code + 4 * i, qemu_plugin_insn_data(instruction), 4);
+        qemu_plugin_register_vcpu_mem_cb(instruction, on_access, QEMU_PLUGIN_CB_NO_REGS,
+                                         QEMU_PLUGIN_MEM_RW, block->function);
+    }
 }
 
-static void on_exit_write(qemu_plugin_id_t id, void *data) {
-    (void)id, (void)data;
-    const char *path = getenv("SD_COUNT_OUT");
-    FILE *out = path ? fopen(path, "w") : stderr;
-    if (!out)
-        return;
+static void write_functions(FILE *out) {
     for (size_t i = 0; i < MAX_FUNCTIONS; i++) {
         const struct function *f = &functions[i];
         if (f->name && f->instructions)
@@ -89,8 +95,34 @@ static void on_exit_write(qemu_plugin_id_t id, void *data) {
                     (unsigned long long)f->load_bytes, (unsigned long long)f->stores,
                     (unsigned long long)f->store_bytes);
     }
+}
+
+static void write_blocks(FILE *out) {
+    for (const struct block *b = blocks; b; b = b->next) {
+        if (!b->executions)
+            continue;
+        fprintf(out, "%s\t%llx\t%llu\t", b->function->name, (unsigned long long)b->address,
+                (unsigned long long)b->executions);
+        for (uint64_t i = 0; i < 4 * b->instructions; i++)
+            fprintf(out, "%02x", b->code[i]);
+        fputc('\n', out);
+    }
+}
+
+static void write_to(const char *variable, FILE *otherwise, void write(FILE *)) {
+    const char *path = getenv(variable);
+    FILE *out = path ? fopen(path, "w") : otherwise;
+    if (!out)
+        return;
+    write(out);
     if (path)
         fclose(out);
+}
+
+static void on_exit_write(qemu_plugin_id_t id, void *data) {
+    (void)id, (void)data;
+    write_to("SD_COUNT_OUT", stderr, write_functions);
+    write_to("SD_BLOCKS_OUT", NULL, write_blocks);
 }
 
 VISIBLE int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv) {

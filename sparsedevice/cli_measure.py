@@ -1,0 +1,120 @@
+"""The commands that measure and draw; :mod:`sparsedevice.cli` puts them beside the others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+WHERE = "Where to measure"
+HOW = "How long and how often"
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    backend: Annotated[
+        str | None, typer.Option(help="core, numpy, onnx …; else the target's own. Lists multiply.")
+    ] = None,
+    k: Annotated[str, typer.Option("-k", "--k", help="Length of the ranking; a list multiplies.")] = "20",
+    batch: Annotated[str, typer.Option(help="Queries in a batch; a list multiplies.")] = "1",
+    trace: Annotated[
+        str, typer.Option(help="zipf, uniform, seen, or a file of JSON lists of ids; a list multiplies.")
+    ] = "zipf",
+    cache: Annotated[
+        str, typer.Option(help="Page cache at loading: warm, dropped; a list multiplies.")
+    ] = "warm",
+    kernel: Annotated[str | None, typer.Option(help="Kernel of the core; a list multiplies.")] = None,
+    threads: Annotated[str, typer.Option(help="Threads of the throughput phase; a list multiplies.")] = "1",
+    target: Annotated[
+        str,
+        typer.Option(help="host, ssh://user@host:port, adb[:serial], qemu-arm64.", rich_help_panel=WHERE),
+    ] = "host",
+    harness: Annotated[
+        str, typer.Option(help="auto, python, or native: the C tool.", rich_help_panel=WHERE)
+    ] = "auto",
+    cpus: Annotated[
+        str | None, typer.Option(help="Pin to big, little or a list such as 0-3.", rich_help_panel=WHERE)
+    ] = None,
+    remote_python: Annotated[
+        str, typer.Option(help="The Python there that has this package.", rich_help_panel=WHERE)
+    ] = "python3",
+    remote_folder: Annotated[
+        str | None, typer.Option(help="An existing folder there to work below.", rich_help_panel=WHERE)
+    ] = None,
+    ssh_config: Annotated[
+        Path | None, typer.Option(help="Configuration file for ssh.", rich_help_panel=WHERE)
+    ] = None,
+    repetitions: Annotated[
+        int, typer.Option(help="At least this many timed queries.", rich_help_panel=HOW)
+    ] = 200,
+    min_seconds: Annotated[float, typer.Option(help="And at least this long.", rich_help_panel=HOW)] = 1.0,
+    warmup: Annotated[int, typer.Option(help="Queries before the timed ones.", rich_help_panel=HOW)] = 20,
+    seed: Annotated[int, typer.Option(help="Seed of the query trace.", rich_help_panel=HOW)] = 0,
+    output: Annotated[str, typer.Option(help="md, json, jsonl or csv.")] = "md",
+    samples: Annotated[bool, typer.Option("--samples", help="Keep every sample in the result.")] = False,
+    raw: Annotated[Path | None, typer.Option(help="File for all raw samples, JSON lines.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Earlier result (json or jsonl) to stand beside.")
+    ] = None,
+    fail_if_slower: Annotated[
+        str | None, typer.Option(help="Exit with 1 if a p50 grew by more than this, for example 5%.")
+    ] = None,
+) -> None:
+    """Measure load time, first query, latency percentiles, bytes and memory of a bundle."""
+    from sparsedevice import terminal
+    from sparsedevice.bench import bench_many, compare, parse_share, render, settings_product
+    from sparsedevice.bench.render import check_output
+    from sparsedevice.errors import ConfigError
+
+    check_output(output)
+    if fail_if_slower is not None and baseline is None:
+        raise ConfigError("--fail-if-slower needs --baseline FILE to compare with")
+    allowed = parse_share(fail_if_slower) if fail_if_slower is not None else 0.0
+    single = {"harness": harness, "cpus": cpus, "repetitions": repetitions, "min_seconds": min_seconds}
+    single |= {"warmup": warmup, "seed": seed, "samples": samples}
+    lists: dict[str, list[Any]] = {
+        "backend": _list("backend", backend, str),
+        "k": _list("k", k, int),
+        "batch": _list("batch", batch, int),
+        "trace": _list("trace", trace, str),
+        "cache": _list("cache", cache, str),
+        "kernel": _list("kernel", kernel, str),
+        "threads": _list("threads", threads, int),
+        **{name: [value] for name, value in single.items()},
+    }
+    results = bench_many(
+        bundle,
+        settings_product(lists),
+        target=target,
+        python=remote_python,
+        ssh_config=ssh_config,
+        folder=remote_folder,
+        raw=raw,
+    )
+    terminal.write(render(results, output))
+    if baseline is None:
+        return
+    changes = compare(results, baseline, allowed)
+    for change in changes:
+        verdict = " SLOWER" if change.slower and fail_if_slower is not None else ""
+        sys.stderr.write(
+            f"{change.cell}: p50 {change.before_us:,.1f} µs then, {change.now_us:,.1f} µs now"
+            f" ({change.ratio - 1:+.1%}){verdict}\n"
+        )
+    if fail_if_slower is not None and any(change.slower for change in changes):
+        raise typer.Exit(1)
+
+
+def _list(name: str, text: str | None, kind: Callable[[str], Any]) -> list[Any]:
+    """``10,20`` as [10, 20]; None, which stands for a default, as [None]."""
+    from sparsedevice.errors import ConfigError
+
+    if text is None:
+        return [None]
+    try:
+        return [kind(part.strip()) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise ConfigError(f"--{name} {text!r} is not a list of whole numbers such as 10,20") from error
