@@ -200,6 +200,12 @@ static void choose_kernel(sd_model *model) {
 #ifdef SD_X86
     model->kernels |= sd_x86_kernels();
 #endif
+#ifdef SD_NEON
+    model->kernels |= 1u << SD_KERNEL_NEON;
+#ifdef __ARM_FEATURE_DOTPROD
+    model->kernels |= 1u << SD_KERNEL_NEON_DOT;
+#endif
+#endif
 #ifdef SD_WASM_SIMD
     model->kernels |= 1u << SD_KERNEL_WASM_SIMD;
 #endif
@@ -244,6 +250,17 @@ sd_status sd_open(sd_model *model, const void *bytes, uint64_t size) {
     if (!status)
         choose_kernel(model);
     return status;
+}
+
+sd_status sd_add_kernel(sd_model *model, sd_kernel kernel) {
+#ifdef SD_NEON
+    if (kernel == SD_KERNEL_NEON_DOT) {
+        model->kernels |= 1u << kernel;
+        model->kernel = kernel;
+        return SD_OK;
+    }
+#endif
+    return sd_select_kernel(model, kernel);
 }
 
 sd_status sd_select_kernel(sd_model *model, sd_kernel kernel) {

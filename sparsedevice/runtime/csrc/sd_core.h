@@ -99,6 +99,11 @@ sd_status sd_verify(const sd_model *model);
 /* Take another kernel than the fastest one. SD_BAD_REQUEST where this machine lacks it. */
 sd_status sd_select_kernel(sd_model *model, sd_kernel kernel);
 
+/* Say that this machine runs a kernel that the core cannot find out by itself, and take it. On
+ * arm64 that is SD_KERNEL_NEON_DOT: only the operating system knows (Linux and Android:
+ * getauxval(AT_HWCAP) & HWCAP_ASIMDDP). SD_BAD_REQUEST where this build has no such kernel. */
+sd_status sd_add_kernel(sd_model *model, sd_kernel kernel);
+
 /* What a query is made of. */
 typedef enum sd_source { SD_FROM_HISTORY, SD_FROM_USER, SD_FROM_ITEM } sd_source;
 

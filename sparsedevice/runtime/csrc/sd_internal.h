@@ -211,6 +211,12 @@ sd_scan sd_scan_slices_avx2, sd_scan_slices_avx512;
 sd_collect sd_collect_avx2, sd_collect_avx512;
 #endif
 
+#if defined(__aarch64__) && defined(__ARM_NEON) && (defined(__GNUC__) || defined(__clang__))
+#define SD_NEON 1
+sd_scan sd_scan_slices_neon, sd_scan_slices_neon_dot;
+sd_collect sd_collect_neon;
+#endif
+
 #ifdef __wasm_simd128__
 #define SD_WASM_SIMD 1
 sd_scan sd_scan_slices_wasm;

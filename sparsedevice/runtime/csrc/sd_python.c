@@ -5,6 +5,10 @@
 
 #include "sd_core.h"
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 typedef struct {
     PyTypeObject *model_type;
     PyObject *refused; /* FormatError(promise) */
@@ -436,6 +440,10 @@ static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         Py_DECREF(self);
         return NULL;
     }
+#if defined(__aarch64__) && defined(__linux__)
+    if (getauxval(AT_HWCAP) & 1ul << 20) /* HWCAP_ASIMDDP */
+        sd_add_kernel(&self->model, SD_KERNEL_NEON_DOT);
+#endif
     return (PyObject *)self;
 }
 

@@ -184,6 +184,12 @@ sd_scan *sd_choose_scan(const sd_model *model) {
     if (model->kernel == SD_KERNEL_AVX2)
         return sd_scan_slices_avx2;
 #endif
+#ifdef SD_NEON
+    if (model->kernel == SD_KERNEL_NEON_DOT)
+        return sd_scan_slices_neon_dot;
+    if (model->kernel == SD_KERNEL_NEON)
+        return sd_scan_slices_neon;
+#endif
 #ifdef SD_WASM_SIMD
     if (model->kernel == SD_KERNEL_WASM_SIMD)
         return sd_scan_slices_wasm;
@@ -197,6 +203,10 @@ static sd_collect *choose_collect(const sd_model *model) {
         return sd_collect_avx512;
     if (model->kernel == SD_KERNEL_AVX2)
         return sd_collect_avx2;
+#endif
+#ifdef SD_NEON
+    if (model->kernel == SD_KERNEL_NEON || model->kernel == SD_KERNEL_NEON_DOT)
+        return sd_collect_neon;
 #endif
 #ifdef SD_WASM_SIMD
     if (model->kernel == SD_KERNEL_WASM_SIMD)
