@@ -68,7 +68,7 @@ def quantize(table: sp.csr_array, values: Values, similarity: Similarity, *, nam
             raise ConfigError(
                 f"the {name} table holds values above 65504, too large for f16; use f32 or int8"
             )
-        scales = _inverse_norms(stored, owner, n) if similarity == "cosine" else np.ones(n, np.float32)
+        scales = inverse_norms(stored, owner, n) if similarity == "cosine" else np.ones(n, np.float32)
         return _without_zeros(table, stored, scales)
     limit = _LIMIT[values]
     step = np.zeros(n)
@@ -79,7 +79,7 @@ def quantize(table: sp.csr_array, values: Values, similarity: Similarity, *, nam
         step *= _best_shrinks(data, step, owner, n, limit)
     whole = _round(data, step, owner, limit)
     if similarity == "cosine":
-        scales = _inverse_norms(whole, owner, n)
+        scales = inverse_norms(whole, owner, n)
     else:
         if values == "int4":  # the step that fits the clipped integers best
             square = np.bincount(owner, whole * whole, minlength=n)
@@ -112,7 +112,14 @@ def _best_shrinks(
     return shrink
 
 
-def _inverse_norms(values: NDArray[np.generic], owner: NDArray[np.int64], n: int) -> NDArray[np.float32]:
+def inverse_norms(values: NDArray[np.generic], owner: NDArray[np.int64], n: int) -> NDArray[np.float32]:
+    """float32[n]: 1 / Euclidean norm of each row; 1 where that is not a positive finite float32.
+
+    Args:
+        values: stored values, [nnz].
+        owner: row of each value, int64[nnz].
+        n: number of rows.
+    """
     exact = values.astype(np.float64)
     norms = np.sqrt(np.bincount(owner, exact * exact, minlength=n))
     with np.errstate(over="ignore"):

@@ -109,7 +109,7 @@ def pack(
     rows = quantize(items, values, similarity, name="item")
     order = np.argsort(-np.diff(rows.indptr), kind="stable")
     rows = rows.take(order)
-    parts = _item_parts(rows, chosen, values)
+    parts = item_parts(rows, chosen, values)
     parts |= dict(zip(
         (Kind.ITEM_ID_POINTERS, Kind.ITEM_ID_BYTES, Kind.ITEM_ID_INDEX),
         pack_vocabulary([item_ids[i] for i in order], "item id"), strict=True,
@@ -121,7 +121,7 @@ def pack(
     n_users = nnz_users = nnz_seen = 0
     if users is not None and user_ids is not None:
         user_rows = quantize(users, values, similarity, name="user")
-        parts |= _user_parts(user_rows, values)
+        parts |= user_parts(user_rows, values)
         parts |= dict(zip(
             (Kind.USER_ID_POINTERS, Kind.USER_ID_BYTES, Kind.USER_ID_INDEX),
             pack_vocabulary(user_ids, "user id"), strict=True,
@@ -190,7 +190,8 @@ def _layout(layout: str, values: Values, dim: int) -> Layout:
     raise ConfigError(f"layout {layout!r} is unknown; use auto, csr or sliced")
 
 
-def _item_parts(rows: Rows, layout: Layout, values: Values) -> dict[Kind, bytes]:
+def item_parts(rows: Rows, layout: Layout, values: Values) -> dict[Kind, bytes]:
+    """The four sections of the item rows, in a layout that fits them."""
     if layout == "csr":
         pointers, columns, stored, scales = _csr_parts(rows, values)
         return {
@@ -211,7 +212,8 @@ def _item_parts(rows: Rows, layout: Layout, values: Values) -> dict[Kind, bytes]
     }
 
 
-def _user_parts(rows: Rows, values: Values) -> dict[Kind, bytes]:
+def user_parts(rows: Rows, values: Values) -> dict[Kind, bytes]:
+    """The four sections of the user rows."""
     pointers, columns, stored, scales = _csr_parts(rows, values)
     return {
         Kind.USER_POINTERS: pointers,
