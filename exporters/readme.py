@@ -48,44 +48,23 @@ print(answer.items)
 ```
 """)
 
-_ONNX = Template("""
-## With onnxruntime alone
-
-`model.onnx` holds standard operators only (opset 18), so any ONNX runtime on any platform can run it$data.
-It takes and returns row numbers; `vocabulary.json` holds the ids and titles by row.
-
-```python
-import json
-import numpy as np
-import onnxruntime
-
-vocabulary = json.load(open("vocabulary.json", encoding="utf-8"))
-rows = {id_: row for row, id_ in enumerate(vocabulary["items"])}
-session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
-
-history = np.array([rows[id_] for id_ in $history], dtype=np.int64)
-nothing = np.empty(0, dtype=np.int64)
-inputs = {
-    "history": history,          # what this user used: rows, padding of -1 allowed
-    "like": np.array([-1]),      # or a row whose neighbours are wanted$user_input
-    "excluded": history,         # rows to leave out
-    "candidates": nothing,       # rows to choose among; empty for all
-    "k": np.array([$k]),
-}
-best, scores = session.run(["rows", "scores"], inputs)
-print([vocabulary["items"][row] for row in best])
-```
-
-All inputs are int64 with one dimension; row numbers outside the table are ignored. Fewer than `k` rows come
-back only where fewer are eligible. Equal scores are in row order. The graph reads its tables a block of rows
-at a time and never expands them.
-""")
-
 _WHAT = {
     "model.sd": "the packed file: item rows, ids, titles, how a history becomes a query; used in place",
     "model.onnx": "the graph: fold-in, scores, exclusion and the k best",
     "model.onnx.data": "the graph's tables; keep it beside `model.onnx`, which names it",
-    "vocabulary.json": "ids and titles by row, for apps that use `model.onnx` alone",
+    "model.pte": "the program: fold-in, scores, exclusion and the k best",
+    "vocabulary.json": "ids and titles by row, for apps that have no reader of packed files",
+    "sparsedevice.js": "the ES module for browsers and Node",
+    "sparsedevice.d.ts": "its types for TypeScript, with a description of every argument",
+    "sparsedevice-simd.wasm": "the core, for browsers with WebAssembly SIMD",
+    "sparsedevice.wasm": "the core, for all others; the module chooses",
+    "package.json": "lets npm and bundlers take the folder as the package `sparsedevice`",
+    "index.html": "the page: search, a history, recommendations",
+    "app.js": "the page's code, an example of how to use the module",
+    "style.css": "the page's looks",
+    "icon.svg": "the page's icon",
+    "app.webmanifest": "lets a phone install the page as an app",
+    "service-worker.js": "keeps all of it on the device, for use without a network",
 }
 
 
@@ -119,15 +98,7 @@ def render_readme(
     )
     if users is not None:
         text += _USERS.substitute(user=repr(users.ids[0]), k=k)
-    if target.name == "onnx":
-        text += _ONNX.substitute(
-            data=" (`model.onnx.data` beside it)" if "model.onnx.data" in names else "",
-            history=repr(example),
-            user_input='\n    "user": np.array([-1]),      # or the row of a shipped user'
-            if users is not None
-            else "",
-            k=k,
-        )
+    text += target.render_readme(packed, names, example)
     return text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -36,6 +36,7 @@ class Target:
         users: whether user rows can be shipped.
         backend: the backend that runs the artefact.
         writer: ``module:function(packed, folder) -> names of the files written``; "" where there is none.
+        readme: ``module:function(packed, names, history) -> text`` of the target's own section; "" for none.
         opener: ``module:function(packed, folder) -> Recommender``; "" where the packed file is the artefact.
     """
 
@@ -52,6 +53,7 @@ class Target:
     backend: str = "core"
     writer: str = ""
     opener: str = ""
+    readme: str = ""
 
     def check(self, *, values: str, layout: str, users: bool, dim: int) -> None:
         """Refuse what this target cannot carry.
@@ -94,6 +96,13 @@ class Target:
         names: list[str] = _function(self.writer)(packed, folder)
         return names
 
+    def render_readme(self, packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> str:
+        """The target's own section of a bundle's README."""
+        if not self.readme:
+            return ""
+        text: str = _function(self.readme)(packed, names, history)
+        return text
+
     def open(self, packed: PackedFile, folder: Path) -> Recommender:
         """Open the artefact in ``folder`` with its own runtime."""
         if not self.opener:
@@ -117,6 +126,38 @@ TARGETS: tuple[Target, ...] = (
         backend="onnx",
         writer="sparsedevice.exporters.onnx:write",
         opener="sparsedevice.exporters.onnx:open_artefact",
+        readme="sparsedevice.exporters.onnx:render",
+    ),
+    Target(
+        name="executorch",
+        summary="One ExecuTorch program of portable operators, for the stock runtime.",
+        artefacts=("model.pte",),
+        companions=("vocabulary.json",),
+        modules=("torch", "executorch"),
+        extra="executorch",
+        max_dim=1024,
+        backend="executorch",
+        writer="sparsedevice.exporters.executorch:write",
+        opener="sparsedevice.exporters.executorch:open_artefact",
+        readme="sparsedevice.exporters.executorch:render",
+    ),
+    Target(
+        name="web",
+        summary="A WebAssembly build of the C core with an ES module and a page that works offline.",
+        artefacts=("model.sd", "sparsedevice.js", "sparsedevice.wasm", "sparsedevice-simd.wasm"),
+        companions=(
+            "sparsedevice.d.ts",
+            "package.json",
+            "index.html",
+            "app.js",
+            "style.css",
+            "icon.svg",
+            "app.webmanifest",
+            "service-worker.js",
+        ),
+        extra="web",
+        writer="sparsedevice.exporters.web:write",
+        readme="sparsedevice.exporters.web:render",
     ),
 )
 

@@ -27,7 +27,7 @@ from sparsedevice.packing import PackedFile
 from sparsedevice.packing.format import Similarity
 from sparsedevice.packing.quantize import Rows
 
-from .blocks import Group, cut
+from ..blocks import Group, cut
 from .builder import DOUBLE, FLOAT, INT32, INT64, Builder
 
 OPSET = 18

@@ -11,9 +11,8 @@ import pytest
 import scipy.sparse as sp
 
 from sparsedevice.errors import BundleError
+from sparsedevice.exporters.blocks import MAX_GROUPS, cut
 from sparsedevice.exporters.onnx import OnnxRecommender, write_onnx
-from sparsedevice.exporters.onnx import blocks as blocks_module
-from sparsedevice.exporters.onnx.blocks import cut
 from sparsedevice.exporters.onnx.model import DATA_NAME, INLINE_BYTES
 from sparsedevice.packing import FoldIn, PackedFile, pack
 from sparsedevice.packing.quantize import Rows
@@ -42,7 +41,7 @@ def test_blocks_hold_every_entry_once(lengths):
     rows = rows_of(lengths, 64)
     groups = cut(rows)
     assert groups[0].start == 0
-    assert len(groups) <= blocks_module.MAX_GROUPS
+    assert len(groups) <= MAX_GROUPS
     assert len({group.block_rows for group in groups}) == 1
     padded = sum(group.n_rows for group in groups)
     assert 0 <= padded - len(lengths) < groups[0].block_rows

@@ -1,4 +1,4 @@
-"""Item rows cut into blocks of fixed width, so that a graph of standard operators can scan them.
+"""Rows cut into blocks of fixed width, so that a graph of standard operators can scan them.
 
 Rows are cut into blocks of equally many. Neighbouring blocks form a few groups; within a group rows are
 padded to its longest one (column 0, value 0). One block is what a graph works on at a time: the table is
@@ -54,8 +54,8 @@ class Group:
         return int(self.values.shape[2])
 
 
-def cut(rows: Rows) -> list[Group]:
-    """Cut rows into groups of blocks with little padding.
+def cut(rows: Rows, max_groups: int = MAX_GROUPS) -> list[Group]:
+    """Cut rows into at most ``max_groups`` groups of blocks with little padding.
 
     All groups have the same ``block_rows``; only the last block of all ends in rows of padding.
     """
@@ -63,17 +63,17 @@ def cut(rows: Rows) -> list[Group]:
     n = len(lengths)
     block_rows = min(BLOCK_ROWS, max(_MIN_BLOCK_ROWS, -(-n // _MIN_BLOCKS)), n)
     widths = np.maximum(np.maximum.reduceat(lengths, np.arange(0, n, block_rows)), 1)
-    bounds = _bounds(widths, block_rows)
+    bounds = _bounds(widths, block_rows, max_groups)
     return [_group(rows, a, b - a, block_rows) for a, b in pairwise(bounds)]
 
 
-def _bounds(widths: NDArray[np.int64], block_rows: int) -> list[int]:
+def _bounds(widths: NDArray[np.int64], block_rows: int, max_groups: int) -> list[int]:
     """Blocks at which groups begin, and the number of blocks: fewest entries, groups' own cost counted."""
     n = len(widths)
     # cost[e]: least cost of the blocks before e; each round allows one more group.
     cost = np.concatenate(([0.0], np.full(n, np.inf)))
     rounds: list[NDArray[np.int64]] = []
-    for _ in range(MAX_GROUPS):
+    for _ in range(max_groups):
         better, origin = cost.copy(), np.full(n + 1, -1)
         for end in range(1, n + 1):
             widest = np.maximum.accumulate(widths[:end][::-1])[::-1]

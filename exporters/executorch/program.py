@@ -1,0 +1,61 @@
+"""Writing the ExecuTorch program of a packed file."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+from sparsedevice.files import atomic_file
+from sparsedevice.packing import PackedFile
+
+from ..blocks import cut
+from .methods import FOLD_ROWS, Blocks, Fold, Matrix, Row, Top
+
+MODEL_NAME = "model.pte"
+#: A group costs instructions in the program, a few kilobytes each.
+MAX_GROUPS = 3
+
+
+def write_program(packed: PackedFile, folder: Path) -> list[str]:
+    """Write ``model.pte`` into ``folder``: methods of portable operators over packed tables.
+
+    Returns:
+        The names of the files written.
+    """
+    rows = packed.item_rows
+    items = Blocks(cut(rows, MAX_GROUPS), rows.scales, packed.dim)
+    row = (torch.zeros(1, dtype=torch.int64),)
+    total = torch.zeros(packed.dim, dtype=torch.float64)
+    weights = packed.fold_in.weights
+    methods: dict[str, tuple[torch.nn.Module, tuple[torch.Tensor, ...]]] = {
+        "fold": (
+            Fold(items, None if weights is None else np.array(weights)),
+            (total, torch.zeros(FOLD_ROWS, dtype=torch.int64)),
+        ),
+        "top": (Top(items, packed.similarity), (total, torch.ones(items.padded, dtype=torch.bool))),
+    }
+    if weights is not None:  # else ``fold`` of one row is that row
+        methods["item"] = (Row(items), row)
+    if packed.fold_in.matrix is not None:
+        methods["matrix"] = (Matrix(np.array(packed.fold_in.matrix)), (total,))
+    if packed.user_rows is not None:
+        users = Blocks(cut(packed.user_rows, MAX_GROUPS), packed.user_rows.scales, packed.dim)
+        methods["user"] = (Row(users), row)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.export").setLevel(logging.ERROR)
+        exported = {
+            name: torch.export.export(module.eval(), args) for name, (module, args) in methods.items()
+        }
+        edge = to_edge_transform_and_lower(
+            exported, compile_config=EdgeCompileConfig(_check_ir_validity=True)
+        )
+        program = edge.to_executorch()
+    with atomic_file(folder / MODEL_NAME) as file:
+        program.write_to_file(file)
+    return [MODEL_NAME]

@@ -1,0 +1,84 @@
+"""Recommending through the ExecuTorch runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from executorch.runtime import Runtime
+from numpy.typing import NDArray
+
+from sparsedevice.errors import BundleError
+from sparsedevice.packing import PackedFile
+
+from ..row_recommender import RowRecommender, Rows
+from .methods import FOLD_ROWS
+
+
+class ExecutorchRecommender(RowRecommender):
+    """Folds in, scores and ranks with the program's methods; ids and titles come from the packed file."""
+
+    def __init__(self, packed: PackedFile, model: str | Path) -> None:
+        """Load a program.
+
+        Raises:
+            BundleError: if the runtime does not accept it.
+        """
+        super().__init__(packed)
+        try:
+            self._program = Runtime.get().load_program(Path(model))
+            self._methods = {name: self._program.load_method(name) for name in self._program.method_names}
+            self._padded = self._methods["top"].metadata.input_tensor_meta(1).sizes()[0]
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise BundleError(
+                f"ExecuTorch does not accept {model}: {reason}; export the run again"
+            ) from error
+
+    def top_rows(
+        self, *, history: Rows, user: int, like: int, excluded: Rows, candidates: Rows | None, k: int
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """See :meth:`RowRecommender.top_rows`."""
+        if like >= 0:
+            if "item" in self._methods:
+                query = self._run("item", torch.tensor([like]))[0]
+            else:
+                query = self._sum(np.array([like]))
+        elif user >= 0:
+            query = self._run("user", torch.tensor([user]))[0]
+        else:
+            query = self._sum(np.unique(history))
+            if "matrix" in self._methods:
+                query = self._run("matrix", query)[0]
+        n = self.packed.n_items
+        eligible = np.zeros(self._padded, bool)
+        eligible[:n] = candidates is None
+        if candidates is not None:
+            eligible[candidates] = True
+        eligible[excluded] = False
+        found_rows, found_scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+        left = min(k, int(eligible.sum()))
+        while left:
+            rows, scores = (
+                output.numpy() for output in self._run("top", query, torch.from_numpy(eligible.copy()))
+            )
+            found_rows.append(rows[:left].copy())
+            found_scores.append(scores[:left].copy())
+            left -= len(found_rows[-1])
+            eligible[found_rows[-1]] = False
+            left = min(left, int(eligible.sum())) if left else 0
+        return np.concatenate(found_rows), np.concatenate(found_scores)
+
+    def _sum(self, rows: Rows) -> torch.Tensor:
+        total = torch.zeros(self.packed.dim, dtype=torch.float64)
+        for start in range(0, len(rows), FOLD_ROWS):
+            chunk = torch.full((FOLD_ROWS,), -1)
+            part = rows[start : start + FOLD_ROWS]
+            chunk[: len(part)] = torch.from_numpy(part)
+            total = self._run("fold", total, chunk)[0].clone()
+        return total
+
+    def _run(self, method: str, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        outputs: list[torch.Tensor] = self._methods[method].execute(inputs)
+        return outputs

@@ -1,0 +1,70 @@
+"""ExecuTorch's portable operators against the conformance suite of all backends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sparsedevice.exporters.blocks import cut
+from sparsedevice.exporters.executorch import ExecutorchRecommender, write_program
+from sparsedevice.exporters.executorch.methods import FOLD_ROWS
+from sparsedevice.exporters.executorch.program import MAX_GROUPS
+from sparsedevice.packing import PackedFile
+from sparsedevice.runtime.reference import NumpyRecommender
+from tests.exporters.test_onnx_graph import write_table
+from tests.runtime.conformance import CHECKS, Case, Subject
+
+# Exporting takes seconds: these cases cover every way through the program, and each is exported once.
+CASES = (
+    Case(),
+    Case(dim=5, values="int4"),
+    Case(layout="csr", values="f16", dim=300),
+    Case(similarity="dot", values="int8", fold_in="weights"),
+    Case(fold_in="matrix", values="f32", dim=33),
+    Case(n_items=1),
+)
+
+
+@pytest.fixture(scope="module")
+def open_(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("programs")
+
+    def open_once(path):
+        packed = PackedFile.open(path)
+        place = folder / f"{hash(path.read_bytes()):x}"
+        if not place.exists():
+            place.mkdir()
+            write_program(packed, place)
+        return ExecutorchRecommender(packed, place / "model.pte")
+
+    return open_once
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_executorch(check, open_, tmp_path):
+    check(Subject(open_, tmp_path, supports=lambda case: case in CASES))
+
+
+def test_large_table(tmp_path):
+    """Several blocks, several groups, long histories, more results than one call gives, rows out of range."""
+    packed = write_table(tmp_path / "model.sd", 9000, 64)
+    write_program(packed, tmp_path)
+    size = (tmp_path / "model.pte").stat().st_size
+    groups = cut(packed.item_rows, MAX_GROUPS)
+    packed_bytes = sum(group.columns.nbytes + group.values.nbytes + 4 * group.n_rows for group in groups)
+    assert size - packed_bytes < 48 << 10
+    got = ExecutorchRecommender(packed, tmp_path / "model.pte")
+    wanted = NumpyRecommender(packed)
+    history = [str(i) for i in range(0, 9000, 50)]
+    assert len(history) > 2 * FOLD_ROWS
+    for k in (20, 300):
+        a, b = got.recommend(history=history, k=k), wanted.recommend(history=history, k=k)
+        assert a.items == b.items
+        assert a.scores.tobytes() == b.scores.tobytes()
+
+    fold = got._methods["fold"]
+    zeros = torch.zeros(64, dtype=torch.float64)
+    wild = torch.tensor(([-1, 9000, 2**40, -(2**62), 17] + [-1] * FOLD_ROWS)[:FOLD_ROWS])
+    tame = torch.tensor([17] + [-1] * (FOLD_ROWS - 1))
+    np.testing.assert_array_equal(fold.execute([zeros, wild])[0], fold.execute([zeros, tame])[0].clone())
