@@ -38,6 +38,10 @@ final class Flips {
             if (random.nextInt(8) == 0) {
                 copy = Arrays.copyOf(copy, random.nextInt(copy.length));
             }
+            if (Arrays.equals(copy, data)) {
+                i--; // the flips have undone each other
+                continue;
+            }
             if (Boolean.TRUE.equals(call.get("mend"))) {
                 mendHeader(copy);
             }

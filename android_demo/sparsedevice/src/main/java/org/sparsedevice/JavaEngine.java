@@ -1,6 +1,5 @@
 package org.sparsedevice;
 
-import java.nio.ByteBuffer;
 import java.util.Arrays;
 
 /** Exact scoring in Java, bit for bit the C core's on the integer path; for devices that load no native library. */
@@ -22,13 +21,14 @@ final class JavaEngine extends Engine {
         final RowReader reader;
         final Best best = new Best();
         final float[] scores = new float[CHUNK_ROWS];
-        final int[] sums = new int[PackedFile.SLICE_ROWS];
+        final Slices slices;
         final Scratch.Rows history = new Scratch.Rows();
         final Scratch.Rows out = new Scratch.Rows();
 
         Work(PackedFile file) {
             query = new Query(file);
             reader = new RowReader(file);
+            slices = file.sliced ? new Slices(file, CHUNK_ROWS) : null;
         }
     }
 
@@ -122,7 +122,7 @@ final class JavaEngine extends Engine {
                     scores[i] = scoreRow(own, first + i);
                 }
             } else {
-                scanSlices(own, first, count);
+                own.slices.score(own.query, first, count, scores);
             }
             for (; next < own.out.count && own.out.rows[next] < first + count; next++) {
                 if (own.out.rows[next] >= first) { // below only in an unverified file
@@ -155,35 +155,5 @@ final class JavaEngine extends Engine {
         }
         float score = reader.scale * sum * own.query.scale; // kept finite, so that every row can be ranked
         return score > Float.MAX_VALUE ? Float.MAX_VALUE : score >= -Float.MAX_VALUE ? score : -Float.MAX_VALUE;
-    }
-
-    /** Scores of {@code count} rows from {@code first} on, which is a multiple of 64. */
-    private void scanSlices(Work own, int first, int count) {
-        int[] sums = own.sums;
-        boolean narrow = file.values == PackedFile.INT4;
-        for (int done = 0; done < count; done += PackedFile.SLICE_ROWS) {
-            int slice = (first + done) / PackedFile.SLICE_ROWS;
-            long total = file.stored / PackedFile.SLICE_ROWS;
-            int begin = (int) file.begin(PackedFile.ITEM_POINTERS, slice, total);
-            int steps = (int) Math.min(file.end(PackedFile.ITEM_POINTERS, slice, total) - begin, file.dim);
-            int columns = file.offset(PackedFile.ITEM_COLUMNS) + PackedFile.SLICE_ROWS * begin;
-            int values = file.offset(PackedFile.ITEM_VALUES) + PackedFile.SLICE_ROWS * begin / (narrow ? 2 : 1);
-            if (narrow) {
-                Slices.sumInt4(file.data, own.query.table, columns, values, steps, sums);
-            } else {
-                Slices.sumInt8(file.data, own.query.table, columns, values, steps, sums);
-            }
-            int scales = file.offset(PackedFile.ITEM_SCALES) + 4 * (first + done);
-            int rows = Math.min(count - done, PackedFile.SLICE_ROWS);
-            scale(file.data, scales, rows, sums, own.query.scale, own.scores, done);
-        }
-    }
-
-    /** score = (float32(sum) · row scale) · query scale: two float32 products, in this order. */
-    private static void scale(
-            ByteBuffer data, int scales, int rows, int[] sums, float queryScale, float[] scores, int to) {
-        for (int lane = 0; lane < rows; lane++) {
-            scores[to + lane] = (float) sums[lane] * data.getFloat(scales + 4 * lane) * queryScale;
-        }
     }
 }

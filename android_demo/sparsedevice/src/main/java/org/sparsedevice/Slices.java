@@ -1,88 +1,144 @@
 package org.sparsedevice;
 
+import java.nio.Buffer;
 import java.nio.ByteBuffer;
+import java.nio.FloatBuffer;
 import java.util.Arrays;
 
-/** Exact sums of the 64 rows of a slice. Entries are read eight at a time: a bounds check for each would dominate. */
+/**
+ * Scores of whole slices. Entries are brought into small arrays a batch of slices at a time: compilers see through
+ * arrays, but check every single read of a mapped buffer. Belongs to one thread.
+ */
 final class Slices {
-    private Slices() {}
+    private static final int ROWS = PackedFile.SLICE_ROWS;
+    /** Entries of the longest slice: 64 rows of 256 columns. */
+    private static final int BATCH = ROWS * PackedFile.MAX_BYTE_DIM;
 
-    /** sums[row] = Σ value · table[column] over the {@code steps} entries of each row; int8 values. */
-    static void sumInt8(ByteBuffer data, int[] table, int columns, int values, int steps, int[] sums) {
-        Arrays.fill(sums, 0);
-        int at = 0;
-        for (int left = steps >> 2; left > 0; left--) {
-            for (int lane = 0; lane < 64; lane += 2, at += 8) {
-                long c = data.getLong(columns + at), v = data.getLong(values + at);
-                sums[lane] += quad((int) c, (int) v, table);
-                sums[lane + 1] += quad((int) (c >>> 32), (int) (v >>> 32), table);
+    private final PackedFile file;
+    private final boolean narrow;
+    private final ByteBuffer view;
+    private final FloatBuffer allScales;
+    private final byte[] columns = new byte[BATCH];
+    private final byte[] values = new byte[BATCH];
+    private final byte[] unit = new byte[ROWS];
+    private final float[] scales;
+    private final int[] sums;
+    private final int[] begins;
+    private final int[] steps;
+
+    /** For batches of at most {@code rows} rows, a multiple of 64. */
+    Slices(PackedFile file, int rows) {
+        this.file = file;
+        narrow = file.values == PackedFile.INT4;
+        view = file.data.duplicate();
+        ByteBuffer at = file.data.duplicate().order(file.data.order());
+        ((Buffer) at).position(file.offset(PackedFile.ITEM_SCALES));
+        allScales = at.slice().order(file.data.order()).asFloatBuffer();
+        scales = new float[rows];
+        sums = new int[rows];
+        begins = new int[rows / ROWS];
+        steps = new int[rows / ROWS];
+    }
+
+    /** score = (float32(sum) · row scale) · query scale: two float32 products, in this order. */
+    void score(Query query, int first, int count, float[] scores) {
+        int slices = (count + ROWS - 1) / ROWS;
+        for (int i = 0; i < slices; i++) {
+            long total = file.stored / ROWS, end = file.end(PackedFile.ITEM_POINTERS, first / ROWS + i, total);
+            begins[i] = (int) file.begin(PackedFile.ITEM_POINTERS, first / ROWS + i, total);
+            steps[i] = (int) Math.min(end - begins[i], file.dim);
+        }
+        for (int done = 0, last; done < slices; done = last) {
+            int begin = begins[done], end = begin + steps[done];
+            for (last = done + 1; last < slices && begins[last] == end
+                    && end + steps[last] - begin <= BATCH / ROWS; last++) {
+                end += steps[last];
             }
+            load(begin, end);
+            for (int i = last - 1; narrow && i >= done; i--) {
+                widen(ROWS * (begins[i] - begin), steps[i]);
+            }
+            for (int i = done; i < last; i++) {
+                sum(query.table, ROWS * (begins[i] - begin), steps[i], ROWS * i);
+            }
+        }
+        ((Buffer) allScales).position(first);
+        allScales.get(scales, 0, count);
+        multiply(sums, scales, query.scale, scores, count);
+    }
+
+    private static void multiply(int[] sums, float[] scales, float scale, float[] scores, int count) {
+        for (int i = 0; i < count; i++) {
+            scores[i] = (float) sums[i] * scales[i] * scale;
+        }
+    }
+
+    private void load(int begin, int end) {
+        int entries = ROWS * (end - begin), part = narrow ? 2 : 1;
+        ((Buffer) view).position(file.offset(PackedFile.ITEM_COLUMNS) + ROWS * begin);
+        view.get(columns, 0, entries);
+        ((Buffer) view).position(file.offset(PackedFile.ITEM_VALUES) + ROWS * begin / part);
+        view.get(values, 0, entries / part);
+    }
+
+    /** int4 to int8 in place; units of 128 entries, but of 64 in a slice's last odd step, have low halves first. */
+    private void widen(int at, int steps) {
+        // From the back, so that no byte is overwritten before it has been read.
+        int entries = ROWS * steps;
+        if ((steps & 1) != 0) {
+            entries -= ROWS;
+            widenUnit(at, entries, ROWS / 2);
+        }
+        while (entries > 0) {
+            entries -= 2 * ROWS;
+            widenUnit(at, entries, ROWS);
+        }
+    }
+
+    private void widenUnit(int at, int entry, int half) {
+        int from = (at + entry) / 2;
+        for (int i = 0; i < half; i++) {
+            unit[i] = values[from + i];
+        }
+        for (int i = 0; i < half; i++) {
+            values[at + entry + i] = (byte) RowReader.nibble(unit[i]);
+            values[at + entry + half + i] = (byte) (unit[i] >> 4);
+        }
+    }
+
+    /** sums[to + row] = Σ value · table[column] over the {@code steps} entries of each row of the slice. */
+    private void sum(int[] table, int at, int steps, int to) {
+        Arrays.fill(sums, to, to + ROWS, 0);
+        for (int left = steps >> 2; left > 0; left--, at += 4 * ROWS) {
+            addQuads(columns, values, table, at, sums, to);
         }
         if ((steps & 2) != 0) {
-            for (int lane = 0; lane < 64; lane += 4, at += 8) {
-                long c = data.getLong(columns + at), v = data.getLong(values + at);
-                addPairs((int) c, (int) v, table, sums, lane);
-                addPairs((int) (c >>> 32), (int) (v >>> 32), table, sums, lane + 2);
-            }
+            addPairs(columns, values, table, at, sums, to);
+            at += 2 * ROWS;
         }
         if ((steps & 1) != 0) {
-            for (int lane = 0; lane < 64; lane += 4, at += 4) {
-                addSingles(data.getInt(columns + at), data.getInt(values + at), table, sums, lane);
-            }
+            addSingles(columns, values, table, at, sums, to);
         }
     }
 
-    /** The same for int4 values, which lie in units of 128 or 64 entries: low halves first. */
-    static void sumInt4(ByteBuffer data, int[] table, int columns, int values, int steps, int[] sums) {
-        Arrays.fill(sums, 0);
-        int at = 0;
-        for (int left = steps >> 2; left > 0; left--) {
-            for (int unit = 0; unit < 64; unit += 32, at += 128) {
-                for (int i = 0; i < 64; i += 4) {
-                    int v = data.getInt(values + at / 2 + i), lane = unit + i / 4;
-                    sums[lane] += quad(data.getInt(columns + at + i), low(v), table);
-                    sums[lane + 16] += quad(data.getInt(columns + at + 64 + i), low(v >>> 4), table);
-                }
-            }
-        }
-        if ((steps & 2) != 0) {
-            for (int i = 0; i < 64; i += 4) {
-                int v = data.getInt(values + at / 2 + i);
-                addPairs(data.getInt(columns + at + i), low(v), table, sums, i / 2);
-                addPairs(data.getInt(columns + at + 64 + i), low(v >>> 4), table, sums, 32 + i / 2);
-            }
-            at += 128;
-        }
-        if ((steps & 1) != 0) {
-            for (int i = 0; i < 32; i += 4) {
-                int v = data.getInt(values + at / 2 + i);
-                addSingles(data.getInt(columns + at + i), low(v), table, sums, i);
-                addSingles(data.getInt(columns + at + 32 + i), low(v >>> 4), table, sums, 32 + i);
-            }
+    private static void addQuads(byte[] c, byte[] v, int[] table, int at, int[] sums, int to) {
+        for (int row = 0; row < ROWS; row++) {
+            int i = at + 4 * row;
+            sums[to + row] += table[c[i] & 255] * v[i] + table[c[i + 1] & 255] * v[i + 1]
+                    + table[c[i + 2] & 255] * v[i + 2] + table[c[i + 3] & 255] * v[i + 3];
         }
     }
 
-    /** The low four bits of each byte, sign extended to the byte. */
-    private static int low(int packed) {
-        // (x ^ 8) - 8 in each byte; bit 7 is set first so that no borrow leaves a byte.
-        int x = packed & 0x0F0F0F0F ^ 0x08080808;
-        return (x | 0x80808080) - 0x08080808 ^ 0x80808080;
+    private static void addPairs(byte[] c, byte[] v, int[] table, int at, int[] sums, int to) {
+        for (int row = 0; row < ROWS; row++) {
+            int i = at + 2 * row;
+            sums[to + row] += table[c[i] & 255] * v[i] + table[c[i + 1] & 255] * v[i + 1];
+        }
     }
 
-    private static int quad(int c, int v, int[] table) {
-        return table[c & 255] * (byte) v + table[c >>> 8 & 255] * (byte) (v >> 8)
-                + table[c >>> 16 & 255] * (byte) (v >> 16) + table[c >>> 24] * (v >> 24);
-    }
-
-    private static void addPairs(int c, int v, int[] table, int[] sums, int lane) {
-        sums[lane] += table[c & 255] * (byte) v + table[c >>> 8 & 255] * (byte) (v >> 8);
-        sums[lane + 1] += table[c >>> 16 & 255] * (byte) (v >> 16) + table[c >>> 24] * (v >> 24);
-    }
-
-    private static void addSingles(int c, int v, int[] table, int[] sums, int lane) {
-        sums[lane] += table[c & 255] * (byte) v;
-        sums[lane + 1] += table[c >>> 8 & 255] * (byte) (v >> 8);
-        sums[lane + 2] += table[c >>> 16 & 255] * (byte) (v >> 16);
-        sums[lane + 3] += table[c >>> 24] * (v >> 24);
+    private static void addSingles(byte[] c, byte[] v, int[] table, int at, int[] sums, int to) {
+        for (int row = 0; row < ROWS; row++) {
+            sums[to + row] += table[c[at + row] & 255] * v[at + row];
+        }
     }
 }
