@@ -8,12 +8,35 @@
 #ifdef SD_NEON
 #include <arm_neon.h>
 
-/* Query entries of 16 column ids, from tables of 64 entries. A look-up leaves lanes whose index is
- * beyond its table as they are (TBX) or zero (TBL), and the subtraction wraps. */
-SD_INLINE int8x16_t look_up(const int8x16x4_t *tables, int n_tables, uint8x16_t columns) {
-    int8x16_t found = vqtbl4q_s8(tables[0], columns);
-    for (int i = 1; i < n_tables; i++)
-        found = vqtbx4q_s8(found, tables[i], vsubq_u8(columns, vdupq_n_u8((uint8_t)(64 * i))));
+/* The 16 sums of a slice stay in registers only where loops over them are unrolled altogether. */
+#ifdef __clang__
+#define SD_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define SD_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* 256 query entries in four tables of 64; named ones, because an array of them would live in
+ * memory. */
+typedef struct tables {
+    int8x16x4_t a, b, c, d;
+} tables;
+
+SD_INLINE int8x16x4_t load_table(const int8_t *entries) {
+    int8x16x4_t table = {{vld1q_s8(entries), vld1q_s8(entries + 16), vld1q_s8(entries + 32),
+                          vld1q_s8(entries + 48)}};
+    return table;
+}
+
+/* Query entries of 16 column ids. A look-up leaves lanes whose index is beyond its table as they
+ * are (TBX) or zero (TBL), and the subtraction wraps. */
+SD_INLINE int8x16_t look_up(tables from, int n_tables, uint8x16_t columns) {
+    int8x16_t found = vqtbl4q_s8(from.a, columns);
+    if (n_tables > 1)
+        found = vqtbx4q_s8(found, from.b, vsubq_u8(columns, vdupq_n_u8(64)));
+    if (n_tables > 2) {
+        found = vqtbx4q_s8(found, from.c, vsubq_u8(columns, vdupq_n_u8(128)));
+        found = vqtbx4q_s8(found, from.d, vsubq_u8(columns, vdupq_n_u8(192)));
+    }
     return found;
 }
 
@@ -38,34 +61,43 @@ SD_INLINE int8x16_t values_at(const uint8_t *values, int i, int half, int nibble
 }
 
 SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first, uint32_t count,
-                    float *scores, int n_tables, int nibbles) {
+                    float *restrict scores, int n_tables, int nibbles) {
     const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
     const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
     const uint8_t *all_values = model->sections[SD_K_ITEM_VALUES];
     const uint8_t *scales = model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)first;
+    const float32x4_t query_scale = vdupq_n_f32(query->scale);
+    const uint32_t dim = model->dim;
     uint64_t total = model->stored / SD_SLICE_ROWS;
-    int8x16x4_t tables[4];
-    for (int i = 0; i < n_tables; i++)
-        for (int j = 0; j < 4; j++)
-            tables[i].val[j] = vld1q_s8(query->table + 64 * i + 16 * j);
+    tables from;
+    from.a = from.b = from.c = from.d = load_table(query->table);
+    if (n_tables > 1)
+        from.b = load_table(query->table + 64);
+    if (n_tables > 2) {
+        from.c = load_table(query->table + 128);
+        from.d = load_table(query->table + 192);
+    }
     for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
-        sd_range range = sd_clamped(pointers, (first + done) / SD_SLICE_ROWS, total, model->dim);
+        sd_range range = sd_clamped(pointers, (first + done) / SD_SLICE_ROWS, total, dim);
         const uint8_t *columns = all_columns + SD_SLICE_ROWS * range.begin;
         const uint8_t *values = all_values + SD_SLICE_ROWS * range.begin / (nibbles ? 2 : 1);
         int32x4_t sum[16];
+        SD_UNROLL
         for (int i = 0; i < 16; i++)
             sum[i] = vdupq_n_s32(0);
         for (uint32_t quads = range.count / 4; quads; quads--) {
+            SD_UNROLL
             for (int i = 0; i < 16; i++) {
-                int8x16_t q = look_up(tables, n_tables, vld1q_u8(columns + 16 * i));
+                int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
                 sum[i] = add_quads(sum[i], q, values_at(values, i, 64, nibbles));
             }
             columns += 256;
             values += nibbles ? 128 : 256;
         }
         if (range.count & 2) {
+            SD_UNROLL
             for (int i = 0; i < 8; i++) {
-                int8x16_t q = look_up(tables, n_tables, vld1q_u8(columns + 16 * i));
+                int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
                 int8x16_t v = values_at(values, i, 64, nibbles);
                 sum[2 * i] = vpadalq_s16(sum[2 * i], vmull_s8(vget_low_s8(q), vget_low_s8(v)));
                 sum[2 * i + 1] = vpadalq_s16(sum[2 * i + 1], vmull_high_s8(q, v));
@@ -74,8 +106,9 @@ SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first
             values += nibbles ? 64 : 128;
         }
         if (range.count & 1) {
+            SD_UNROLL
             for (int i = 0; i < 4; i++) {
-                int8x16_t q = look_up(tables, n_tables, vld1q_u8(columns + 16 * i));
+                int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
                 int8x16_t v = values_at(values, i, 32, nibbles);
                 int16x8_t low = vmull_s8(vget_low_s8(q), vget_low_s8(v));
                 int16x8_t high = vmull_high_s8(q, v);
@@ -85,10 +118,11 @@ SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first
                 sum[4 * i + 3] = vaddw_high_s16(sum[4 * i + 3], high);
             }
         }
+        SD_UNROLL
         for (int i = 0; i < 16; i++) {
             float32x4_t row_scale = vreinterpretq_f32_u8(vld1q_u8(scales + 4 * done + 16 * i));
             float32x4_t scaled = vmulq_f32(vcvtq_f32_s32(sum[i]), row_scale);
-            vst1q_f32(scores + done + 4 * i, vmulq_n_f32(scaled, query->scale));
+            vst1q_f32(scores + done + 4 * i, vmulq_f32(scaled, query_scale));
         }
     }
 }

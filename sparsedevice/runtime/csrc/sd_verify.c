@@ -192,13 +192,13 @@ static sd_status check_ids(const sd_model *model, sd_table table) {
     return SD_OK;
 }
 
-/* Bytes between sections are zero, and so is an int4 value after the last. */
+/* Bytes between section table and sections are zero, and so is an int4 value after the last. */
 static sd_status check_padding(const sd_model *model) {
-    const uint8_t *end = NULL;
+    const uint8_t *end = model->bytes + 64 + 24 * (uint64_t)sd_u32(model->bytes + 56);
     for (uint32_t kind = 1; kind <= SD_KINDS; kind++) {
         if (!model->sections[kind])
             continue;
-        for (; end && end < model->sections[kind]; end++)
+        for (; end < model->sections[kind]; end++)
             if (*end)
                 return SD_PADDING;
         end = model->sections[kind] + model->lengths[kind];
