@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
-from sparsedevice.packing.format import EMPTY_SLOT, MAX_STRING_BYTES, SLICE_ROWS, Kind
+from sparsedevice.packing.format import (
+    EMPTY_SLOT,
+    ENTRY_BYTES,
+    HEADER_BYTES,
+    MAX_STRING_BYTES,
+    SLICE_ROWS,
+    Kind,
+)
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.reader import PackedFile, parse_metadata
 from sparsedevice.packing.sliced import entry_offsets, unpack_nibbles
@@ -50,13 +57,13 @@ def verify_file(packed: PackedFile) -> None:
 
 
 def _check_padding(packed: PackedFile) -> None:
-    ends = [s.offset + s.length for s in packed.sections.values()]
-    starts = [s.offset for s in packed.sections.values()]
-    for end, start in zip(ends, starts[1:], strict=False):
-        if packed.data[end:start].any():
+    end = HEADER_BYTES + ENTRY_BYTES * len(packed.sections)
+    for section in packed.sections.values():
+        if packed.data[end : section.offset].any():
             raise PackedFileError(
-                "padding", f"bytes {end} to {start}, between two sections, are not all zero"
+                "padding", f"bytes {end} to {section.offset}, before a section, are not all zero"
             )
+        end = section.offset + section.length
     if packed.values == "int4":
         for kind, count in ((Kind.ITEM_VALUES, packed.nnz), (Kind.USER_VALUES, packed.header.nnz_users)):
             nibbles = packed.section(kind)

@@ -36,6 +36,12 @@ def gap(data: bytes) -> bytes:
     return data[:at] + b"x" + data[at + 1 :]
 
 
+def first_gap(data: bytes) -> bytes:
+    """A byte between the section table and the first section that is not zero."""
+    at = place(data, Kind.ITEM_POINTERS) - 1
+    return data[:at] + b"x" + data[at + 1 :]
+
+
 def swap_columns(data: bytes) -> bytes:
     """Two entries of the first user in the wrong order."""
     at = place(data, Kind.USER_COLUMNS)
@@ -87,6 +93,7 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("lengths", "int8", "sliced", head(32, struct.pack("<Q", 2**31))),
     ("lengths", "int8", "sliced", entry(12, 16, struct.pack("<Q", 344))),
     ("padding", "int8", "sliced", gap),
+    ("padding", "int8", "sliced", first_gap),
     ("checksum", "int8", "sliced", lambda data: data[:-1] + b"x"),
     ("pointers", "int8", "csr", body(Kind.ITEM_POINTERS, 0, u32(1))),
     ("pointers", "int8", "csr", body(Kind.ITEM_POINTERS, 4, u32(2**32 - 1))),
