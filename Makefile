@@ -1,5 +1,6 @@
 # make demo  - set up, then train, export, recommend and bench on built-in synthetic data
 # make test  - set up, then lint, type-check and test everything
+# make fuzz  - fuzz the C core (needs clang); RUNS=n says how long
 # PIP_ARGS passes options to pip, for example an index that serves CPU builds of PyTorch.
 PYTHON ?= python3
 VENV := .venv
@@ -48,6 +49,18 @@ fix: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/clang-format -i $(C_FILES)
+
+# Runs of each fuzz target. What CI does is in tests/runtime/test_fuzz.py; docs/results.md has the long run.
+RUNS ?= 1000000
+FUZZ_CC ?= $(shell command -v clang || command -v clang-14)
+
+fuzz: setup
+	mkdir -p build/fuzz
+	$(BIN)/python fuzz/make_corpus.py build/fuzz/corpus
+	$(FUZZ_CC) -g -O1 -std=c11 -ffp-contract=off -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined -Isparsedevice/runtime/csrc fuzz/fuzz_core.c \
+	    $(filter-out %/sd_python.c,$(wildcard sparsedevice/runtime/csrc/*.c)) -o build/fuzz/fuzz_core
+	build/fuzz/fuzz_core -runs=$(RUNS) -max_len=8192 -print_final_stats=1 build/fuzz/corpus
 
 clean:
 	rm -rf $(VENV) build demo *.egg-info
