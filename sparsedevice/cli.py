@@ -250,6 +250,26 @@ def inspect(
     terminal.show(inspect_file(file), f"{file}", output)
 
 
+@app.command()
+def demo(
+    bundle: Annotated[Path, typer.Argument(help="A bundle of target web.")],
+    port: Annotated[int, typer.Option(help="Port on this computer; 0 for any that is free.")] = 8765,
+    open_browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = True,
+) -> None:
+    """Serve the page of a web bundle on this computer, until Ctrl-C, and open it in the browser."""
+    from sparsedevice import terminal
+    from sparsedevice.demo import demo as serve
+
+    serve(
+        bundle,
+        port=port,
+        open_browser=open_browser,
+        on_ready=lambda url: terminal.write(f"{bundle} is served at {url} (Ctrl-C ends it)"),
+    )
+
+
 app.command()(bench)
 
 

@@ -1,9 +1,10 @@
-"""The packed file: writer, reader, quantisation."""
+"""The packed file: writer, reader, quantisation, deltas."""
 
 from __future__ import annotations
 
+from sparsedevice.packing.delta import diff, patch
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.packing.reader import PackedFile, inspect
 from sparsedevice.packing.writer import PackedInfo, pack
 
-__all__ = ["FoldIn", "PackedFile", "PackedInfo", "inspect", "pack"]
+__all__ = ["FoldIn", "PackedFile", "PackedInfo", "diff", "inspect", "pack", "patch"]

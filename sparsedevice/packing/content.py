@@ -1,0 +1,233 @@
+"""What a packed file says, apart from how it lies: the form in which files are compared and coded.
+
+Pointers, the id index, padding and alignment follow from the rest, so neither a delta nor the compact coding
+carries them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsedevice.errors import ConfigError, PackedFileError
+from sparsedevice.packing.format import (
+    ENTRY_BYTES,
+    HEADER_BYTES,
+    LAYOUTS,
+    MAX_DIM,
+    MAX_ITEMS,
+    MAX_USERS,
+    SIMILARITIES,
+    SLICE_ROWS,
+    VALUES,
+    Header,
+    Kind,
+    build_head,
+    choose_layout,
+    index_slots,
+    value_bytes,
+)
+from sparsedevice.packing.quantize import Rows, inverse_norms
+from sparsedevice.packing.reader import PackedFile
+from sparsedevice.packing.streams import Sink, Source
+from sparsedevice.packing.strings import pack_vocabulary
+from sparsedevice.packing.writer import item_parts, user_parts
+
+
+@dataclass(frozen=True, eq=False)
+class Lists:
+    """One list of numbers for each row: bytes of a string, or the items a user has seen.
+
+    Attributes:
+        pointers: int64[n + 1].
+        data: uint8 or uint32 [pointers[-1]].
+    """
+
+    pointers: NDArray[np.int64]
+    data: NDArray[np.uint8] | NDArray[np.uint32]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Length of each row's list."""
+        return np.diff(self.pointers)
+
+    def raw(self) -> list[bytes]:
+        """Each row's bytes."""
+        data = self.data.tobytes()
+        return [data[a:b] for a, b in pairwise(self.pointers.tolist())]
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """All that a packed file says.
+
+    Attributes:
+        header: counts and codes.
+        items: item rows as stored.
+        users: user rows as stored; None where the file ships none.
+        strings: item ids, user ids and titles, under the kind of their pointers.
+        seen: rows of the items that each user has seen; None where the file has none.
+        weights: bits of the fold-in weights, uint32[n_items]; None where the file has none.
+        matrix: bits of the fold-in matrix, uint32[dim * dim]; None where the file has none.
+        metadata: the JSON; None where the file has none.
+    """
+
+    header: Header
+    items: Rows
+    users: Rows | None
+    strings: Mapping[Kind, Lists]
+    seen: Lists | None
+    weights: NDArray[np.uint32] | None
+    matrix: NDArray[np.uint32] | None
+    metadata: bytes | None
+
+
+STRING_KINDS = (Kind.ITEM_ID_POINTERS, Kind.USER_ID_POINTERS, Kind.TITLE_POINTERS)
+
+
+@dataclass(frozen=True)
+class Optional:
+    """Which of the sections that a file may lack are there."""
+
+    titles: bool
+    seen: bool
+    weights: bool
+    matrix: bool
+    metadata: bool
+
+    def string_kinds(self, header: Header) -> list[Kind]:
+        """The lists of strings that the file has, in order."""
+        there = {Kind.USER_ID_POINTERS: header.n_users > 0, Kind.TITLE_POINTERS: self.titles}
+        return [kind for kind in STRING_KINDS if there.get(kind, True)]
+
+
+def put_head(sink: Sink, content: Content) -> None:
+    """Counts, codes, and which sections there are: 16 bytes."""
+    header = content.header
+    for count in (header.n_items, header.n_users, header.dim):
+        sink.number(count)
+    there = (
+        Kind.TITLE_POINTERS in content.strings,
+        *(part is not None for part in (content.seen, content.weights, content.matrix, content.metadata)),
+    )
+    codes = VALUES.index(header.values), LAYOUTS.index(header.layout), SIMILARITIES.index(header.similarity)
+    sink.raw(bytes([*codes, sum(flag << i for i, flag in enumerate(there))]))
+
+
+def take_head(source: Source) -> tuple[Header, Optional]:
+    """Read what :func:`put_head` stored; numbers of entries are left 0.
+
+    Raises:
+        PackedFileError: ``body`` if a count or code is outside the format.
+    """
+    n_items, n_users, dim = source.number(), source.number(), source.number()
+    values, layout, similarity, there = source.raw(4)
+    if not (1 <= n_items <= MAX_ITEMS and n_users <= MAX_USERS and 1 <= dim <= MAX_DIM):
+        raise PackedFileError(
+            "body", f"{n_items} items, {n_users} users, {dim} columns is outside the format"
+        )
+    if values >= len(VALUES) or layout >= len(LAYOUTS) or similarity >= len(SIMILARITIES) or there >= 32:
+        raise PackedFileError("body", f"unknown codes {values}, {layout}, {similarity}, {there}")
+    header = Header(n_items, n_users, dim, VALUES[values], LAYOUTS[layout], SIMILARITIES[similarity], 0, 0, 0)
+    if (header.layout == "sliced" and choose_layout(header.values, dim) != "sliced") or (
+        there & 2 and not n_users
+    ):
+        raise PackedFileError("body", "the codes do not go together")
+    return header, Optional(*(bool(there >> i & 1) for i in range(5)))
+
+
+def read_content(packed: PackedFile) -> Content:
+    """What a file says. The file must have been verified."""
+
+    def lists(first: Kind, dtype: str) -> Lists:
+        return Lists(packed.section(first, "<u4").astype(np.int64), packed.section(Kind(first + 1), dtype))
+
+    def words(kind: Kind) -> NDArray[np.uint32] | None:
+        return packed.section(kind, "<u4") if kind in packed.sections else None
+
+    return Content(
+        packed.header,
+        packed.item_rows,
+        packed.user_rows,
+        {kind: lists(kind, "u1") for kind in STRING_KINDS if kind in packed.sections},
+        lists(Kind.SEEN_POINTERS, "<u4") if Kind.SEEN_ROWS in packed.sections else None,
+        words(Kind.FOLD_WEIGHTS),
+        words(Kind.FOLD_MATRIX),
+        packed.section(Kind.METADATA).tobytes() if Kind.METADATA in packed.sections else None,
+    )
+
+
+def build_file(content: Content) -> bytes:
+    """The packed file that says this, as :func:`sparsedevice.packing.pack` would write it.
+
+    Raises:
+        PackedFileError: ``body`` if ids stand twice or are not UTF-8; nothing else is checked.
+    """
+    header = content.header
+    parts = item_parts(content.items, header.layout, header.values)
+    if content.users is not None:
+        parts |= user_parts(content.users, header.values)
+    for kind, strings in content.strings.items():
+        parts[kind] = strings.pointers.astype("<u4").tobytes()
+        parts[Kind(kind + 1)] = strings.data.tobytes()
+        if kind is not Kind.TITLE_POINTERS:
+            parts[Kind(kind + 2)] = _index(strings)
+    if content.seen is not None:
+        parts[Kind.SEEN_POINTERS] = content.seen.pointers.astype("<u4").tobytes()
+        parts[Kind.SEEN_ROWS] = content.seen.data.astype("<u4").tobytes()
+    for kind, words in ((Kind.FOLD_WEIGHTS, content.weights), (Kind.FOLD_MATRIX, content.matrix)):
+        if words is not None:
+            parts[kind] = words.astype("<u4").tobytes()
+    if content.metadata is not None:
+        parts[Kind.METADATA] = content.metadata
+    header = replace(
+        header,
+        nnz_items=len(content.items.values),
+        nnz_users=0 if content.users is None else len(content.users.values),
+        nnz_seen=0 if content.seen is None else len(content.seen.data),
+    )
+    head, sections = build_head(header, parts)
+    file = bytearray(head)
+    for section in sections:
+        file += bytes(section.offset - len(file))
+        file += parts[section.kind]
+    return bytes(file)
+
+
+def least_bytes(content: Content) -> int:
+    """A size that the file with this content is not smaller than, found without building it."""
+    header, items = content.header, content.items
+    lengths = np.diff(items.indptr)
+    entries = len(items.values)
+    if header.layout == "sliced":
+        padded = np.zeros(SLICE_ROWS * header.n_slices, np.int64)
+        padded[: len(lengths)] = lengths
+        entries = SLICE_ROWS * int(padded.reshape(-1, SLICE_ROWS).max(axis=1).sum())
+    size = (
+        HEADER_BYTES + 7 * ENTRY_BYTES + entries * header.column_bytes + value_bytes(header.values, entries)
+    )
+    for kind, strings in content.strings.items():
+        size += len(strings.data) + 4 * len(strings.pointers)
+        if kind is not Kind.TITLE_POINTERS:
+            size += 4 * index_slots(len(strings.pointers) - 1)
+    return size
+
+
+def derived_scales(rows: Rows, header: Header) -> NDArray[np.float32] | None:
+    """The scales that :func:`sparsedevice.packing.pack` gives these values; None where it looks at more."""
+    if header.similarity != "cosine":
+        return None
+    return inverse_norms(
+        rows.values, np.repeat(np.arange(len(rows.indptr) - 1), np.diff(rows.indptr)), len(rows.indptr) - 1
+    )
+
+
+def _index(strings: Lists) -> bytes:
+    try:
+        return pack_vocabulary([raw.decode("utf-8") for raw in strings.raw()], "id")[2]
+    except (ConfigError, UnicodeDecodeError) as error:
+        raise PackedFileError("body", f"the ids are damaged ({error})") from None
