@@ -36,7 +36,7 @@ sd_cursor sd_cursor_at(const sd_model *model, sd_table table, uint32_t row) {
     at.count = range.count;
     at.lane = row % SD_SLICE_ROWS;
     at.columns += SD_SLICE_ROWS * range.begin;
-    at.values += SD_SLICE_ROWS * range.begin / (model->values == SD_INT4 ? 2 : 1);
+    at.values += SD_SLICE_ROWS * range.begin >> (model->values == SD_INT4);
     return at;
 }
 

@@ -78,7 +78,7 @@ void sd_scan_slices_scalar(const sd_model *model, const sd_query *query, uint32_
                        model->stored / SD_SLICE_ROWS, model->dim);
         const uint8_t *columns = model->sections[SD_K_ITEM_COLUMNS] + SD_SLICE_ROWS * range.begin;
         const uint8_t *values =
-            model->sections[SD_K_ITEM_VALUES] + SD_SLICE_ROWS * range.begin / (half ? 2 : 1);
+            model->sections[SD_K_ITEM_VALUES] + (SD_SLICE_ROWS * range.begin >> half);
         int32_t sums[SD_SLICE_ROWS] = {0};
         int8_t wide[4 * SD_SLICE_ROWS];
         for (uint32_t left = range.count; left;) {
