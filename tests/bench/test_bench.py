@@ -17,9 +17,10 @@ from sparsedevice.bench.memory import read_memory, release_free_memory, resident
 from sparsedevice.bench.timing import steady, summarise
 from sparsedevice.bench.trace import Trace
 from sparsedevice.errors import BundleError, ConfigError
-from sparsedevice.exporters import TARGETS, export, find_target
+from sparsedevice.exporters import export, find_target
 from tests.exporters.tiny import N_ITEMS, tiny_run
 
+TARGETS = [find_target("packed"), find_target("onnx")]
 KEYS = {"load_ms", "first_query_us", "p50_us", "p90_us", "p99_us", "file_bytes", "anonymous_bytes", "backend"}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
 
