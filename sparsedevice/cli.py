@@ -251,6 +251,34 @@ def inspect(
 
 
 @app.command()
+def diff(
+    old: Annotated[Path, typer.Argument(help="The packed file that devices have.")],
+    new: Annotated[Path, typer.Argument(help="The packed file that they shall have.")],
+    out: Annotated[Path, typer.Option(help="Delta to write.")] = Path("model.sdd"),
+    output: TextOrJson = "text",
+) -> None:
+    """Write what changed between two packed files, never more bytes than the new one has."""
+    from sparsedevice import terminal
+    from sparsedevice.packing import diff as diff_files
+
+    terminal.show(diff_files(old, new, out), f"{out}", output)
+
+
+@app.command()
+def patch(
+    old: Annotated[Path, typer.Argument(help="The packed file that the delta was made from.")],
+    delta: Annotated[Path, typer.Argument(help="A delta written by 'diff'.")],
+    out: Annotated[Path, typer.Option(help="Packed file to write; may be OLD itself.")] = Path("model.sd"),
+    output: TextOrJson = "text",
+) -> None:
+    """Make the new packed file from the old one and a delta, and check it before it takes its place."""
+    from sparsedevice import terminal
+    from sparsedevice.packing import patch as patch_file
+
+    terminal.show(patch_file(old, delta, out), f"{out}", output)
+
+
+@app.command()
 def demo(
     bundle: Annotated[Path, typer.Argument(help="A bundle of target web.")],
     port: Annotated[int, typer.Option(help="Port on this computer; 0 for any that is free.")] = 8765,
