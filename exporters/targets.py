@@ -129,6 +129,16 @@ TARGETS: tuple[Target, ...] = (
         readme="sparsedevice.exporters.onnx:render",
     ),
     Target(
+        name="c",
+        summary="The C core as one header and one source, with CMake, make and two command-line tools.",
+        artefacts=("model.sd", "sparsedevice.c", "sparsedevice.h"),
+        companions=("CMakeLists.txt", "Makefile", "sd_bench.c", "sd_file.h", "sd_recommend.c"),
+        backend="c",
+        writer="sparsedevice.exporters.c:write",
+        opener="sparsedevice.exporters.c:open_artefact",
+        readme="sparsedevice.exporters.c:render",
+    ),
+    Target(
         name="executorch",
         summary="One ExecuTorch program of portable operators, for the stock runtime.",
         artefacts=("model.pte",),

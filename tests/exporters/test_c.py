@@ -1,0 +1,157 @@
+"""The C target: one conformance suite, both builds, the tools, and other machines under emulation."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from sparsedevice.errors import SparseDeviceError
+from sparsedevice.exporters import export
+from sparsedevice.exporters.c import CRecommender, write_core
+from sparsedevice.exporters.c import recommender as recommender_module
+from sparsedevice.exporters.compiler import find_compiler, run_compiler
+from sparsedevice.packing import PackedFile
+from sparsedevice.runtime import load
+from tests.exporters.tiny import N_ITEMS, tiny_run
+from tests.runtime.conformance import CHECKS, Subject
+
+CROSS = {
+    "arm64": ("aarch64-linux-gnu-gcc", "qemu-aarch64-static"),
+    "armv7": ("arm-linux-gnueabihf-gcc", "qemu-arm-static"),
+}
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory):
+    """The core, compiled once."""
+    folder = tmp_path_factory.mktemp("core")
+    write_core(folder)
+    return recommender_module._compile(folder)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return export(tiny_run(), "c", tmp_path_factory.mktemp("bundles") / "c", users=True, k=5)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_conformance(check, core, monkeypatch, tmp_path):
+    monkeypatch.setattr(recommender_module, "_compile", lambda _: core)
+    check(Subject(lambda path: CRecommender(PackedFile.open(path), tmp_path), tmp_path))
+
+
+def run(command, **options):
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False, **options
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def build(bundle, folder, *settings):
+    run(["cp", "-r", bundle.path, folder])
+    run(["make", "-s", *settings], cwd=folder)
+
+
+def answers(text):
+    return [(line.split("\t")[1], line.split("\t")[2]) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("machine", ["here", *CROSS])
+def test_tools_built_with_make(bundle, tmp_path, machine):
+    settings, runner = [], []
+    if machine != "here":
+        compiler, emulator = CROSS[machine]
+        for tool in (compiler, emulator):
+            if shutil.which(tool) is None:
+                pytest.skip(f"{tool} is not installed")
+        settings, runner = [f"CC={compiler}", "LDFLAGS=-static"], [emulator]
+    folder = tmp_path / "built"
+    build(bundle, folder, *settings)
+    wanted = load(bundle.path / "model.sd", "numpy")
+    for arguments, question in (
+        (["item-3", "item-8"], {"history": ["item-3", "item-8"]}),
+        (["-k", "5", "item-3", "nothing"], {"history": ["item-3"], "k": 5}),
+        (["-u", "user 3", "-k", "40"], {"user": "user 3", "k": 40}),
+        ([], {"history": []}),
+    ):
+        answer = wanted.recommend(**question)
+        out = run([*runner, "./sd-recommend", "model.sd", *arguments], cwd=folder)
+        assert answers(out) == list(zip(answer.items, answer.titles, strict=True))
+        scores = [float(line.split("\t")[0]) for line in out.splitlines()]
+        assert scores == pytest.approx(answer.scores.tolist(), rel=1e-7)
+    timed = json.loads(run([*runner, "./sd-bench", "model.sd", "-k", "7", "-n", "50"], cwd=folder))
+    assert timed["n"] == 50
+    assert timed["k"] == 7
+    assert timed["n_items"] == N_ITEMS
+    assert timed["file_bytes"] == (bundle.path / "model.sd").stat().st_size
+    assert 0 < timed["p50_us"] <= timed["p90_us"] <= timed["p99_us"]
+
+
+def test_readme_commands_run(bundle, tmp_path):
+    folder = tmp_path / "built"
+    run(["cp", "-r", bundle.path, folder])
+    blocks = re.findall(r"```sh\n(.*?)```", (folder / "README.md").read_text(), flags=re.S)
+    assert len(blocks) == 2
+    out = ""
+    for block in blocks:
+        if "cmake" in block and shutil.which("cmake") is None:
+            pytest.skip("cmake is not installed")
+        out += run(["sh", "-e", "-c", block], cwd=folder)
+    assert "item-" in out
+    assert '"p50_us"' in out
+
+
+def test_the_source_compiles_without_warnings(tmp_path):
+    write_core(tmp_path)
+    for compiler in ("gcc", "clang"):
+        if shutil.which(compiler):
+            for extra in ("-fhosted", "-ffreestanding"):
+                strict = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", extra]
+                run([compiler, *strict, "-c", "sparsedevice.c", "-o", "x.o"], cwd=tmp_path)
+
+
+def test_tools_refuse_in_one_sentence(bundle, tmp_path):
+    folder = tmp_path / "built"
+    build(bundle, folder)
+    whole = (folder / "model.sd").read_bytes()
+    (folder / "cut.sd").write_bytes(whole[:-7])
+    flipped = bytearray(whole)
+    flipped[-40] ^= 1
+    (folder / "flipped.sd").write_bytes(flipped)
+    (folder / "empty.sd").write_bytes(b"")
+    for arguments, sentence in (
+        (["cut.sd"], "breaks the promise"),
+        (["flipped.sd"], "breaks the promise"),
+        (["empty.sd"], "not a packed file"),
+        (["none.sd"], "No such file"),
+        (["model.sd", "-u", "nobody"], "does not ship this user"),
+        (["model.sd", "-k", "0"], "usage:"),
+        (["model.sd", "-k"], "usage:"),
+        ([], "usage:"),
+    ):
+        done = subprocess.run(
+            ["./sd-recommend", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert sentence in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert done.stdout == ""
+
+
+def test_compilers_that_fail(monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", "/nowhere/cc")
+    with pytest.raises(SparseDeviceError, match="cannot run /nowhere/cc"):
+        export(tiny_run(), "c", tmp_path / "b")
+    monkeypatch.delenv("CC")
+    (tmp_path / "bad.c").write_text("int main(void) { return nothing; }")
+    with pytest.raises(SparseDeviceError, match="nothing"):
+        run_compiler([*find_compiler(), tmp_path / "bad.c", "-o", tmp_path / "bad"])
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(SparseDeviceError, match=r"none of cc, gcc, clang is installed"):
+        find_compiler()
+    assert not (tmp_path / "b").exists()
