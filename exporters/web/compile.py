@@ -1,0 +1,81 @@
+"""The C core as WebAssembly, compiled with what this machine has.
+
+A module stands alone: no C library, no imports, its memory grown by JavaScript. Two are made: one for every
+browser, and one with SIMD (Chrome 91, Firefox 89, Safari 16.4 and Node 16, or newer).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import sparsedevice.runtime
+from sparsedevice.errors import MissingExtraError, SparseDeviceError
+
+CORE = Path(sparsedevice.runtime.__file__).parent / "csrc"
+BINDING = Path(__file__).parent / "csrc" / "sd_web.c"
+#: Files of the core that a module is made of, and those of them that a query spends its time in.
+SOURCES = ("sd_core", "sd_crc32", "sd_query", "sd_scan", "sd_text", "sd_topk", "sd_verify", "sd_wasm")
+_HOT = {False: ("sd_scan", "sd_topk"), True: ("sd_wasm", "sd_topk")}
+MODULES = {"sparsedevice.wasm": False, "sparsedevice-simd.wasm": True}
+
+# No contraction into fused multiply-adds: every backend must round in the same places.
+_COMPILE = ("-std=c11", "-ffreestanding", "-fno-builtin", "-ffp-contract=off", f"-I{CORE}", "-c")
+_LINK = ("--no-entry", "--gc-sections", "--strip-all", "--export=__heap_base", "-z", "stack-size=65536")
+
+
+def compile_modules(folder: Path) -> list[str]:
+    """Compile both modules into ``folder`` and return their names.
+
+    Raises:
+        MissingExtraError: if this machine has no compiler for WebAssembly.
+        SparseDeviceError: if a compiler fails; the sentence carries what it said.
+    """
+    compiler, linker = find_tools()
+    with tempfile.TemporaryDirectory() as name:
+        for module, simd in MODULES.items():
+            objects = [
+                _compile_file(compiler, source, Path(name), simd=simd)
+                for source in (*(CORE / f"{source}.c" for source in SOURCES), BINDING)
+            ]
+            _run([*linker, *_LINK, *map(str, objects), "-o", str(folder / module)])
+            (folder / module).chmod(0o644)  # the linker makes programs
+    return list(MODULES)
+
+
+def find_tools() -> tuple[list[str], list[str]]:
+    """Commands of a C compiler for WebAssembly and of its linker: clang with wasm-ld, or the package ziglang.
+
+    Raises:
+        MissingExtraError: naming both ways to get one.
+    """
+    clang, linker = shutil.which("clang"), shutil.which("wasm-ld")
+    if clang and linker:
+        return [clang, "--target=wasm32"], [linker]
+    if importlib.util.find_spec("ziglang"):
+        zig = [sys.executable, "-m", "ziglang"]
+        return [*zig, "cc", "--target=wasm32-freestanding"], [*zig, "wasm-ld"]
+    raise MissingExtraError(
+        "target 'web' compiles the C core to WebAssembly and found no compiler for it; install one:"
+        " pip install 'sparsedevice[web]', or on Debian and Ubuntu: apt install clang lld"
+    )
+
+
+def _compile_file(compiler: Sequence[str], source: Path, folder: Path, *, simd: bool) -> Path:
+    hot = source.stem in _HOT[simd]
+    made = folder / f"{source.stem}{'-simd' if simd else ''}.o"
+    options = ["-O3" if hot else "-Os", *(["-msimd128"] if simd else [])]
+    _run([*compiler, *_COMPILE, *options, str(source), "-o", str(made)])
+    return made
+
+
+def _run(command: Sequence[str]) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        said = (result.stderr or result.stdout).strip()
+        raise SparseDeviceError(f"{command[0]} could not compile the C core to WebAssembly: {said}")
