@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.packing.small import write_small  # noqa: E402
+from tests.packing.small import write_small
 
 FORMS = [
     ("int8", "sliced"),
@@ -24,6 +24,7 @@ QUESTIONS = [bytes([128 + source, 3, 1, 5, 60, 69, 20, flags]) for source in (0,
 
 
 def main(folder: Path) -> None:
+    """Write the seeds."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         for values, layout in FORMS:
