@@ -1,7 +1,7 @@
 /* The C core from ids to ids without any binding: what the Java library is compared with.
  *
- * Usage: core_baseline MODEL HISTORIES K N WARMUP, where HISTORIES has one history a line, ids separated by
- * spaces. Prints the kernel, then the nanoseconds of each of N timed queries.
+ * Usage: core_baseline MODEL HISTORIES K N WARMUP, where HISTORIES has one history a line, ids
+ * separated by spaces. Prints the kernel, then the nanoseconds of each of N timed queries.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
@@ -32,7 +32,8 @@ static uint64_t now_ns(void) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-static void ask(const sd_model *model, const history *asked, uint32_t k, void *scratch, uint64_t scratch_bytes) {
+static void ask(const sd_model *model, const history *asked, uint32_t k, void *scratch,
+                uint64_t scratch_bytes) {
     uint32_t seen[MAX_LENGTH], rows[MAX_K], count;
     float scores[MAX_K];
     static char strings[MAX_K][256];
@@ -73,7 +74,8 @@ int main(int argc, char **argv) {
     uint32_t n_histories = 0;
     while (lines && n_histories < MAX_HISTORIES && getline(&line, &room, lines) > 0) {
         history *one = &histories[n_histories++];
-        for (char *id = strtok(line, " \n"); id && one->count < MAX_LENGTH; id = strtok(NULL, " \n")) {
+        for (char *id = strtok(line, " \n"); id && one->count < MAX_LENGTH;
+             id = strtok(NULL, " \n")) {
             one->ids[one->count] = strdup(id);
             one->lengths[one->count++] = strlen(id);
         }

@@ -99,7 +99,8 @@ def measure(path: Path, folder: Path, k: int, n: int, turns: int) -> None:
     for jvm in (jni_jvm, pure_jvm):
         jvm.close()
     first = [np.median(turn) for turn in next(iter(samples.values()))]
-    print(f"{packed.n_items} x {packed.dim}, {packed.nnz} entries, {packed.values}, {packed.layout}; top-{k}, {turns} turns")
+    shape = f"{packed.n_items} x {packed.dim}, {packed.nnz} entries, {packed.values}, {packed.layout}"
+    print(f"{shape}; top-{k}, {turns} turns")
     print("| arm | p50, us | p90, us | times the core's |\n|---|---|---|---|")
     for name, parts in samples.items():
         every = np.concatenate(parts)

@@ -1,11 +1,11 @@
 /* org.sparsedevice.NativeEngine over the C core.
  *
- * No allocation, no global state, no Java object but direct buffers: the model is a block of the caller's
- * memory, and so are lists, scratch and results. Every buffer that a call touches is an argument of it, so
- * none can be collected while it runs.
+ * No allocation, no global state, no Java object but direct buffers: the model is a block of the
+ * caller's memory, and so are lists, scratch and results. Every buffer that a call touches is an
+ * argument of it, so none can be collected while it runs.
  *
- * The memory of a query: history, exclude and candidates (uint32 rows), then room rows (uint32), room scores
- * (float), and the core's scratch.
+ * The memory of a query: history, exclude and candidates (uint32 rows), then room rows (uint32),
+ * room scores (float), and the core's scratch.
  */
 #include <jni.h>
 
@@ -13,13 +13,19 @@
 
 #define CALL(name) JNICALL Java_org_sparsedevice_NativeEngine_##name
 
+#ifdef __aarch64__
+/* Of the C library; declared here because a build without the NDK has no headers of Android. */
+extern unsigned long getauxval(unsigned long type);
+enum { AUX_HWCAP = 16, HWCAP_DOT_PRODUCT = 1 << 20 };
+#endif
+
 static void *address(JNIEnv *env, jobject buffer) {
     return (*env)->GetDirectBufferAddress(env, buffer);
 }
 
 /* One question, its lists at the start of `memory`. */
-static sd_request request_of(uint32_t *memory, jint source, jint row, jint n_history, jint n_exclude,
-                             jint n_candidates) {
+static sd_request request_of(uint32_t *memory, jint source, jint row, jint n_history,
+                             jint n_exclude, jint n_candidates) {
     sd_request request = {0};
     request.source = (sd_source)source;
     request.row = (uint32_t)row;
@@ -44,8 +50,14 @@ JNIEXPORT jint CALL(modelBytes)(JNIEnv *env, jclass type) {
 }
 
 JNIEXPORT jint CALL(open)(JNIEnv *env, jclass type, jobject model, jobject data, jlong size) {
+    sd_model *opened = address(env, model);
+    sd_status status = sd_open(opened, address(env, data), (uint64_t)size);
     (void)type;
-    return (jint)sd_open(address(env, model), address(env, data), (uint64_t)size);
+#ifdef __aarch64__
+    if (!status && getauxval(AUX_HWCAP) & HWCAP_DOT_PRODUCT)
+        sd_add_kernel(opened, SD_KERNEL_NEON_DOT);
+#endif
+    return (jint)status;
 }
 
 JNIEXPORT jint CALL(verify)(JNIEnv *env, jclass type, jobject data, jobject model) {
@@ -64,8 +76,8 @@ JNIEXPORT jint CALL(selectKernel)(JNIEnv *env, jclass type, jobject model, jint 
     return (jint)sd_select_kernel(address(env, model), (sd_kernel)kernel);
 }
 
-JNIEXPORT jlong CALL(memoryBytes)(JNIEnv *env, jclass type, jobject model, jint source, jint n_history,
-                                  jint n_exclude, jint n_candidates, jint room) {
+JNIEXPORT jlong CALL(memoryBytes)(JNIEnv *env, jclass type, jobject model, jint source,
+                                  jint n_history, jint n_exclude, jint n_candidates, jint room) {
     sd_request request = {0};
     (void)type;
     request.source = (sd_source)source;
@@ -77,9 +89,9 @@ JNIEXPORT jlong CALL(memoryBytes)(JNIEnv *env, jclass type, jobject model, jint 
                    sd_scratch_bytes(address(env, model), &request));
 }
 
-JNIEXPORT jint CALL(recommend)(JNIEnv *env, jclass type, jobject data, jobject model, jobject memory,
-                               jint source, jint row, jint n_history, jint n_exclude, jint n_candidates,
-                               jint k, jboolean exclude_seen) {
+JNIEXPORT jint CALL(recommend)(JNIEnv *env, jclass type, jobject data, jobject model,
+                               jobject memory, jint source, jint row, jint n_history,
+                               jint n_exclude, jint n_candidates, jint k, jboolean exclude_seen) {
     const sd_model *opened = address(env, model);
     uint32_t *lists = address(env, memory), count = 0;
     sd_request request = request_of(lists, source, row, n_history, n_exclude, n_candidates);
@@ -89,13 +101,14 @@ JNIEXPORT jint CALL(recommend)(JNIEnv *env, jclass type, jobject data, jobject m
     request.exclude_seen = exclude_seen;
     uint32_t *rows = lists + listed(&request);
     float *scores = (float *)(void *)(rows + k);
-    sd_status status = sd_recommend(opened, &request, scores + k, sd_scratch_bytes(opened, &request), rows,
-                                    scores, &count);
+    sd_status status = sd_recommend(opened, &request, scores + k,
+                                    sd_scratch_bytes(opened, &request), rows, scores, &count);
     return status ? -(jint)status : (jint)count;
 }
 
-JNIEXPORT jint CALL(score)(JNIEnv *env, jclass type, jobject data, jobject model, jobject memory, jint source,
-                           jint row, jint n_history, jint n_exclude, jint n_candidates) {
+JNIEXPORT jint CALL(score)(JNIEnv *env, jclass type, jobject data, jobject model, jobject memory,
+                           jint source, jint row, jint n_history, jint n_exclude,
+                           jint n_candidates) {
     const sd_model *opened = address(env, model);
     uint32_t *lists = address(env, memory);
     sd_request request = request_of(lists, source, row, n_history, n_exclude, n_candidates);
@@ -103,5 +116,6 @@ JNIEXPORT jint CALL(score)(JNIEnv *env, jclass type, jobject data, jobject model
     (void)data;
     /* Room for rows lies between the lists and the scores, as for recommend. */
     float *scores = (float *)(void *)(lists + listed(&request) + n_candidates);
-    return (jint)sd_score(opened, &request, scores + n_candidates, sd_scratch_bytes(opened, &request), scores);
+    return (jint)sd_score(opened, &request, scores + n_candidates,
+                          sd_scratch_bytes(opened, &request), scores);
 }

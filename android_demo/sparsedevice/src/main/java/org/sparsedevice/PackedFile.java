@@ -31,6 +31,8 @@ final class PackedFile {
     /** The whole file, little-endian, position 0. */
     final ByteBuffer data;
     final int size;
+    /** First byte after the section table. */
+    final int tableEnd;
     final int nItems, nUsers, dim, nSlices;
     final long nnzItems, nnzUsers, nnzSeen;
     /** Item entries in the file, padding included. */
@@ -51,6 +53,7 @@ final class PackedFile {
         data = bytes.slice().order(ByteOrder.LITTLE_ENDIAN);
         size = data.limit();
         int sections = checkHead();
+        tableEnd = HEADER_BYTES + ENTRY_BYTES * sections;
         nItems = count(16, 1, Integer.MAX_VALUE);
         nUsers = count(20, 0, Integer.MAX_VALUE);
         dim = count(24, 1, MAX_DIM);
@@ -112,7 +115,7 @@ final class PackedFile {
 
     private void readTable(int sections) {
         java.util.Arrays.fill(offsets, -1);
-        long end = HEADER_BYTES + (long) ENTRY_BYTES * sections;
+        long end = tableEnd;
         int last = 0;
         for (int i = 0; i < sections; i++) {
             int entry = HEADER_BYTES + ENTRY_BYTES * i;

@@ -48,12 +48,12 @@ final class Verifier {
     }
 
     private void checkPadding() {
-        int end = -1;
+        int end = file.tableEnd;
         for (int kind = 1; kind <= PackedFile.KINDS; kind++) {
             if (!file.has(kind)) {
                 continue;
             }
-            for (int at = end; end >= 0 && at < file.offset(kind); at++) {
+            for (int at = end; at < file.offset(kind); at++) {
                 require(data.get(at) == 0, Promise.PADDING);
             }
             end = file.offset(kind) + file.length(kind);
