@@ -532,6 +532,8 @@ int main(int argc, char **argv) {
     if (status)
         fail(2, "%s changed while it was measured", s->model);
     r.file_bytes = file.size;
+    if (sys_has_dot_product())
+        sd_add_kernel(&b->model, SD_KERNEL_NEON_DOT);
     if (s->kernel)
         select_kernel(&b->model, s->kernel);
 

@@ -13,6 +13,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
+#ifdef __aarch64__
+#include <sys/auxv.h>
+#endif
 #include <unistd.h>
 
 typedef struct sys_file {
@@ -29,6 +32,15 @@ static inline uint64_t sys_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* Whether this is an arm64 processor with dot-product instructions (HWCAP_ASIMDDP). */
+static inline int sys_has_dot_product(void) {
+#ifdef __aarch64__
+    return getauxval(AT_HWCAP) >> 20 & 1;
+#else
+    return 0;
+#endif
 }
 
 static inline long sys_page_bytes(void) { return sysconf(_SC_PAGESIZE); }
