@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sparsedevice.packing.delta import diff, patch
-from sparsedevice.packing.delta import DeltaInfo, diff, patch
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.packing.reader import PackedFile, inspect
 from sparsedevice.packing.writer import PackedInfo, pack

@@ -1,212 +1,164 @@
-"""Delta updates: what changes from one packed file to another, bound to both by their sha256.
-
-A delta file is: magic (8 bytes), version (4), reserved (4), sha256 of the base (32), sha256 of the result
-(32), size of the result (8), bytes of the steps, the differences and the literals (4 each) before
-compression, reserved (4), then these three behind one another, compressed with zlib. A step is three
-variable-length numbers (seven bits a byte, lowest first): bytes to take from the literals; bytes to copy from
-the base after them, each plus its difference; and how far the copy begins from where the last one ended
-(zigzag). A delta holds no path and no code; it can only make the one file that it names.
-"""
+"""Delta updates: what changed between two packed files, bound to both by sha256. See docs/delta.md."""
 
 from __future__ import annotations
 
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import scipy.sparse as sp
-
-from sparsedevice.errors import SparseDeviceError
+from sparsedevice.errors import PackedFileError, SparseDeviceError
 from sparsedevice.files import atomic_file
-from sparsedevice.packing.matching import Bytes, steps
+from sparsedevice.packing.content import build_file, read_content
+from sparsedevice.packing.delta_body import read_body, write_body
+from sparsedevice.packing.format import MAGIC as PACKED_MAGIC
 from sparsedevice.packing.reader import PackedFile
+from sparsedevice.packing.streams import deflate, inflate
+from sparsedevice.packing.verify import verify_file
 
 MAGIC = b"\x93SDD\r\n\x1a\n"
 VERSION = 1
-_HEADER = struct.Struct("<8sII32s32sQIIII")
-
-
-class DeltaError(SparseDeviceError):
-    """A delta that is damaged, or is not for this file."""
+# magic, version, CRC-32, sizes of result and of body, sha256 of base and of result
+_HEADER = struct.Struct("<8s2I2Q32s32s")
 
 
 @dataclass(frozen=True)
-class DeltaInfo:
-    """What a delta does.
+class DeltaHeader:
+    """What a delta says before its body.
 
     Attributes:
-        delta_bytes: its size.
-        result_bytes: the size of the file that it makes, which is what a full download would take.
-        added: items of the result that the base does not have.
-        removed: items of the base that the result does not have.
-        changed: items of both whose rows differ.
+        base_sha256: of the file it applies to.
+        result_sha256: of the file it gives.
+        result_bytes: size of that file.
+        body_bytes: size of the body before deflate.
     """
 
-    delta_bytes: int
+    base_sha256: bytes
+    result_sha256: bytes
     result_bytes: int
-    added: int
-    removed: int
-    changed: int
+    body_bytes: int
 
 
-def diff(base: str | Path, new: str | Path, out: str | Path) -> DeltaInfo:
-    """Write the delta that makes ``new`` from ``base``.
+def diff(base: str | Path, new: str | Path, out: str | Path) -> dict[str, Any]:
+    """Write what turns the packed file ``base`` into the packed file ``new``.
+
+    A delta is never larger than ``new``: where it would be, ``out`` is ``new`` itself, which
+    :func:`patch` takes as well.
+
+    Returns:
+        kind ("delta" or "full"), reason, bytes, new_bytes, and counts of rows for items and users.
 
     Raises:
-        PackedFileError: if one of the two files breaks a promise of the format.
-        DeltaError: if the delta would be no smaller than ``new``: ship that file instead.
+        PackedFileError: if one of the two is damaged.
         SparseDeviceError: if a file cannot be read or written.
     """
     old_file, new_file = PackedFile.open(base), PackedFile.open(new)
-    plan, differences, literals = bytearray(), bytearray(), bytearray()
-    anchors = [
-        (section.offset, old_file.sections[kind].offset)
-        for kind, section in new_file.sections.items()
-        if kind in old_file.sections
-    ]
-    old, new_bytes = old_file.data, new_file.data
-    expected = 0
-    for step in steps(old, new_bytes, anchors):
-        at = step.literal.stop
-        literals += new_bytes[step.literal].tobytes()
-        differences += (
-            new_bytes[at : at + step.length] - old[step.source : step.source + step.length]
-        ).tobytes()
-        plan += _varint(at - step.literal.start) + _varint(step.length)
-        plan += _varint(_zigzag(step.source - expected))
-        expected = step.source + step.length
-    lengths = (len(new_bytes), len(plan), len(differences), len(literals), 0)
-    head = _HEADER.pack(MAGIC, VERSION, 0, _sha256(old), _sha256(new_bytes), *lengths)
-    delta = head + zlib.compress(plan + differences + literals, 9)
-    if len(delta) >= len(new_file.data):
-        sizes = f"{len(delta)} bytes, not fewer than the {len(new_bytes)} of {new}"
-        raise DeltaError(f"a delta would take {sizes}; ship the file itself")
+    old, content = read_content(old_file), read_content(new_file)
+    result = new_file.data.tobytes()
+    kind, delta, reason = "full", result, ""
+    counts: dict[str, dict[str, int]] = {}
+    if build_file(content) != result:
+        reason = "the new file was written by another writer, so that its rows do not give its bytes"
+    else:
+        body, counts = write_body(old, content)
+        candidate = _join(_sha256(old_file.data.tobytes()), result, body)
+        if len(candidate) < len(result):
+            kind, delta = "delta", candidate
+        else:
+            reason = f"a delta would have {len(candidate)} bytes, no fewer than the file"
     with atomic_file(out) as file:
         file.write(delta)
-    return DeltaInfo(len(delta), len(new_bytes), *_compare(old_file, new_file))
+    return {"kind": kind, "reason": reason, "bytes": len(delta), "new_bytes": len(result), **counts}
 
 
-def patch(base: str | Path, delta: str | Path, out: str | Path) -> int:
-    """Apply a delta: read ``base``, write the new file to ``out`` (which may be ``base``), all or nothing.
+def patch(base: str | Path, delta: str | Path, out: str | Path) -> dict[str, Any]:
+    """Write the file that ``delta`` makes of ``base``; ``out`` may be ``base`` itself.
+
+    The file is checked against its sha256 before it takes its place, so it is the right one or none.
 
     Returns:
-        The bytes written.
+        kind ("delta" or "full"), bytes, sha256 (hex).
 
     Raises:
-        DeltaError: if the delta is damaged or was made for another file.
+        PackedFileError: if the delta is damaged, or belongs to another base: promise ``base``.
         SparseDeviceError: if a file cannot be read or written.
     """
-    old, raw = _read(base), _read(delta)
-    result = apply_delta(old, raw, names=(str(base), str(delta)))
+    stored = read_whole(delta)
+    if stored[:8] == PACKED_MAGIC:
+        verify_file(PackedFile(stored))
+        kind, result = "full", stored
+    else:
+        kind, result = "delta", apply_delta(read_whole(base), stored)
     with atomic_file(out) as file:
         file.write(result)
-    return len(result)
+    return {"kind": kind, "bytes": len(result), "sha256": _sha256(result).hex()}
 
 
-def apply_delta(base: bytes, delta: bytes, *, names: tuple[str, str] = ("the file", "the delta")) -> bytes:
-    """The result of a delta on the bytes of its base. Memory is bounded by the size that the delta names.
+def apply_delta(base: bytes, delta: bytes) -> bytes:
+    """The bytes that ``delta`` makes of ``base``.
 
     Raises:
-        DeltaError: if the delta is damaged or was made for another base.
+        PackedFileError: if the delta is damaged or belongs to another base.
     """
-    base_name, name = names
-    if len(delta) < _HEADER.size or delta[:8] != MAGIC:
-        raise DeltaError(f"{name} is not a sparsedevice delta")
-    _, version, reserved, base_sha, result_sha, size, *lengths, zero = _HEADER.unpack_from(delta)
-    if version != VERSION or reserved or zero:
-        raise DeltaError(f"{name} has delta version {version}, which is not known here; update sparsedevice")
-    if hashlib.sha256(base).digest() != base_sha:
-        raise DeltaError(f"{name} was made for another file than {base_name}; download the full file")
-    if lengths[1] + lengths[2] != size:
-        raise DeltaError(f"{name} is damaged: its parts do not make the result")
-    unpacker = zlib.decompressobj()
-    try:
-        body = unpacker.decompress(delta[_HEADER.size :], sum(lengths) + 1)
-    except zlib.error as error:
-        raise DeltaError(f"{name} is damaged: {error}") from error
-    if len(body) != sum(lengths) or not unpacker.eof or unpacker.unused_data:
-        raise DeltaError(f"{name} is damaged: its parts do not have the lengths that it names")
-    plan, rest = body[: lengths[0]], np.frombuffer(body, np.uint8)[lengths[0] :]
-    result = _follow(np.frombuffer(base, np.uint8), plan, rest[: lengths[1]], rest[lengths[1] :], name)
-    if hashlib.sha256(result).digest() != result_sha:
-        raise DeltaError(f"{name} is damaged: the result does not have the sha256 that it names")
+    header, stream = split_delta(delta)
+    if _sha256(base) != header.base_sha256:
+        raise PackedFileError(
+            "base",
+            f"the delta is for the file with sha256 {header.base_sha256.hex()[:16]}…, not"
+            f" {_sha256(base).hex()[:16]}…; fetch the delta for this file, or the full file",
+        )
+    body = inflate(stream, header.body_bytes)
+    content = read_body(read_content(PackedFile(base)), body, header.result_bytes)
+    result = build_file(content)
+    if _sha256(result) != header.result_sha256:
+        raise PackedFileError("result", "the delta does not give the file that it promises; fetch it again")
     return result
 
 
-def _follow(base: Bytes, plan: bytes, differences: Bytes, literals: Bytes, name: str) -> bytes:
-    result = np.empty(len(differences) + len(literals), np.uint8)
-    taken = copied = expected = 0
-    numbers = _numbers(plan, name)
-    for literal in numbers:
-        length, offset = next(numbers, -1), next(numbers, -1)
-        source = expected + (offset >> 1 ^ -(offset & 1))
-        if (
-            length < 0
-            or offset < 0
-            or not 0 <= source <= len(base) - length
-            or taken + literal > len(literals)
-            or copied + length > len(differences)
-        ):
-            raise DeltaError(f"{name} is damaged: a step leaves the file")
-        at = taken + copied
-        result[at : at + literal] = literals[taken : taken + literal]
-        at += literal
-        result[at : at + length] = base[source : source + length] + differences[copied : copied + length]
-        taken, copied, expected = taken + literal, copied + length, source + length
-    if taken + copied != len(result):
-        raise DeltaError(f"{name} is damaged: its steps do not make the whole result")
-    return result.tobytes()
+def split_delta(delta: bytes) -> tuple[DeltaHeader, memoryview]:
+    """Header and compressed body of a delta.
+
+    Raises:
+        PackedFileError: if this is no delta, or one that is cut short or damaged.
+    """
+    if delta[:8] != MAGIC[: len(delta)]:
+        raise PackedFileError("magic", "this is not a sparsedevice delta")
+    if len(delta) < _HEADER.size:
+        raise PackedFileError("truncated", f"the delta ends after {len(delta)} bytes, inside its header")
+    _, version, checksum, result_bytes, body_bytes, base, result = _HEADER.unpack_from(delta)
+    if version != VERSION:
+        raise PackedFileError("version", f"delta version {version} is not known (known: {VERSION}); update")
+    if _checksum(delta) != checksum:
+        raise PackedFileError("checksum", "the delta is damaged or cut short; fetch it again")
+    header = DeltaHeader(base, result, result_bytes, body_bytes)
+    return header, memoryview(delta)[_HEADER.size :]
 
 
-def _numbers(plan: bytes, name: str) -> Iterator[int]:
-    value = shift = 0
-    for byte in plan:
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            yield value
-            value = shift = 0
-        elif shift > 63:
-            raise DeltaError(f"{name} is damaged: a number does not end")
-    if shift:
-        raise DeltaError(f"{name} is damaged: its steps end inside a number")
+def _join(base_sha256: bytes, result: bytes, body: bytes) -> bytes:
+    fields = (len(result), len(body), base_sha256, _sha256(result))
+    stream = deflate(body)
+    checksum = _checksum(_HEADER.pack(MAGIC, VERSION, 0, *fields) + stream)
+    return _HEADER.pack(MAGIC, VERSION, checksum, *fields) + stream
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+def _checksum(delta: bytes) -> int:
+    """CRC-32 of all bytes but the checksum's own, taken as zero."""
+    return zlib.crc32(memoryview(delta)[16:], zlib.crc32(delta[:12] + bytes(4)))
 
 
-def _zigzag(value: int) -> int:
-    return value * 2 if value >= 0 else -value * 2 - 1
+def read_whole(path: str | Path) -> bytes:
+    """All bytes of a file.
 
-
-def _sha256(data: Bytes) -> bytes:
-    return hashlib.sha256(data.data).digest()
-
-
-def _read(path: str | Path) -> bytes:
+    Raises:
+        SparseDeviceError: if it cannot be read.
+    """
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise SparseDeviceError(f"cannot read {path}: {error.strerror}") from error
+        raise SparseDeviceError(f"cannot read {path}: {error.strerror}; give the path of a file") from error
 
 
-def _compare(old: PackedFile, new: PackedFile) -> tuple[int, int, int]:
-    """Items added, removed, and in both with another row."""
-    rows = old.vocabulary.rows(new.vocabulary.ids)
-    kept = np.flatnonzero(rows >= 0)
-    if old.dim != new.dim:
-        changed = len(kept)
-    else:
-        difference = sp.csr_array(old.items[rows[kept]] != new.items[kept])
-        changed = int((np.diff(difference.indptr) > 0).sum())
-    return new.n_items - len(kept), old.n_items - len(kept), changed
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()

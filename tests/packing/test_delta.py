@@ -1,9 +1,10 @@
-"""Deltas: what they make, what they refuse, how large they are."""
+"""Deltas: what they turn into what, how small they are, and that a damaged one gives no file."""
 
 from __future__ import annotations
 
 import random
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,124 +12,252 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsedevice.errors import PackedFileError
-from sparsedevice.packing import pack
-from sparsedevice.packing.delta import DeltaError, apply_delta, diff, patch
-from sparsedevice.packing.matching import steps
-from sparsedevice.runtime.core import CoreRecommender
+from sparsedevice.errors import PackedFileError, SparseDeviceError
+from sparsedevice.packing import FoldIn, diff, pack, patch
+from sparsedevice.packing.delta import apply_delta
+from tests.packing.small import with_header_checksum, write_small
+
+FORMS = [
+    ("int8", "sliced"),
+    ("int4", "sliced"),
+    ("int8", "csr"),
+    ("int4", "csr"),
+    ("f32", "csr"),
+    ("f16", "csr"),
+]
+HEADER = 96
 
 
-def table(n: int = 2000, dim: int = 64, seed: int = 0) -> sp.csr_array:
+def table(rng: np.random.Generator, n: int, dim: int, most: int) -> sp.csr_array:
+    """Random sparse rows of 0 … ``most`` entries."""
+    lengths = rng.integers(0, most + 1, n)
+    columns = np.concatenate([np.sort(rng.choice(dim, k, replace=False)) for k in lengths] or [[]])
+    values = rng.normal(size=len(columns)).astype(np.float32)
+    return sp.csr_array((values, columns, np.concatenate(([0], np.cumsum(lengths)))), shape=(n, dim))
+
+
+def write(
+    path: Path, seed: int, form: tuple[str, str], *, n: int, dim: int = 16, rest: bool = True, users: int = 4
+):
+    """A file whose rows come from ``seed``, with ids of which other seeds have some too."""
     rng = np.random.default_rng(seed)
-    dense = rng.normal(size=(n, dim)) * (rng.random((n, dim)) < 0.1)
-    return sp.csr_array(dense.astype(np.float32))
+    ids = [f"i{i}" for i in rng.choice(2 * n, n, replace=False)]
+    arguments = {}
+    if users:
+        seen = sp.csr_array(rng.random((users, n)) < 0.3)
+        arguments = {
+            "users": table(rng, users, dim, 5),
+            "user_ids": [f"u{i}" for i in rng.permutation(users)],
+        }
+        arguments |= {"seen": seen} if rest else {}
+    if rest:
+        arguments |= {
+            "titles": [f"Größe {i}" if rng.random() < 0.7 else "" for i in ids],
+            "fold_in": FoldIn(rng.random(n).astype(np.float32), rng.random((dim, dim)).astype(np.float32)),
+            "metadata": {"seed": str(seed)},
+        }
+    similarity = ("cosine", "dot")[seed % 2]
+    pack(
+        path,
+        table(rng, n, dim, 6),
+        item_ids=ids,
+        values=form[0],
+        layout=form[1],
+        similarity=similarity,
+        **arguments,
+    )
+    return path
 
 
-def ids(n: int) -> list[str]:
-    return [f"item number {i}" for i in range(n)]
+def round_trip(tmp: Path, old: Path, new: Path) -> dict:
+    said = diff(old, new, tmp / "delta")
+    assert said["bytes"] == (tmp / "delta").stat().st_size <= new.stat().st_size
+    done = patch(old, tmp / "delta", tmp / "result.sd")
+    assert (tmp / "result.sd").read_bytes() == new.read_bytes()
+    assert done["kind"] == said["kind"]
+    return said
 
 
-@pytest.fixture
-def base(tmp_path):
-    pack(tmp_path / "base.sd", table(), item_ids=ids(2000), titles=[f"Title {i}" for i in range(2000)])
-    return tmp_path / "base.sd"
+@pytest.mark.parametrize("form", FORMS)
+def test_identical_files_give_a_tiny_delta(form, tmp_path):
+    write_small(tmp_path / "a.sd", values=form[0], layout=form[1])
+    said = round_trip(tmp_path, tmp_path / "a.sd", tmp_path / "a.sd")
+    assert said["kind"] == "delta"
+    assert said["bytes"] < 200
+    assert said["items"] == {"kept": 70, "added": 0, "removed": 0, "changed": 0}
 
 
-def write_new(path, change=5, added=7, removed=3):
-    """The base with a few rows changed, a few new ones, and a few taken out."""
-    dense = table().toarray()
-    for row in range(change):
-        column = np.flatnonzero(dense[100 * row + 50])[0]
-        dense[100 * row + 50, column] *= -1
-    rows = sp.csr_array(np.vstack((dense[removed:], table(added, seed=1).toarray())).astype(np.float32))
-    n = 2000 - removed + added
-    pack(path, rows, item_ids=ids(2000 + added)[removed:], titles=[f"Title {i + removed}" for i in range(n)])
+@settings(max_examples=60, deadline=None)
+@given(
+    seeds=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+    forms=st.tuples(st.sampled_from(FORMS), st.sampled_from(FORMS)),
+    same_form=st.booleans(),
+    sizes=st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    rest=st.tuples(st.booleans(), st.booleans()),
+    users=st.tuples(st.integers(0, 6), st.integers(0, 6)),
+    dim=st.sampled_from([(16, 16), (16, 20), (300, 300)]),
+)
+def test_any_two_files(tmp_path_factory, seeds, forms, same_form, sizes, rest, users, dim):
+    tmp = tmp_path_factory.mktemp("delta")
+    forms = (forms[0], forms[0]) if same_form else forms
+    paths = []
+    for i in (0, 1):
+        form = (forms[i][0], "csr") if dim[i] > 256 else forms[i]
+        paths.append(
+            write(tmp / f"{i}.sd", seeds[i], form, n=sizes[i], dim=dim[i], rest=rest[i], users=users[i])
+        )
+    round_trip(tmp, *paths)
 
 
-def test_a_small_change_makes_a_small_delta(base, tmp_path):
-    write_new(tmp_path / "new.sd")
-    info = diff(base, tmp_path / "new.sd", tmp_path / "d.delta")
-    assert (info.added, info.removed, info.changed) == (7, 3, 5)
-    assert info.delta_bytes == (tmp_path / "d.delta").stat().st_size
-    assert info.result_bytes == (tmp_path / "new.sd").stat().st_size
-    assert info.delta_bytes < info.result_bytes / 10
-    assert patch(base, tmp_path / "d.delta", tmp_path / "patched.sd") == info.result_bytes
-    assert (tmp_path / "patched.sd").read_bytes() == (tmp_path / "new.sd").read_bytes()
+def refreshed(tmp_path: Path) -> tuple[Path, Path]:
+    """A file of 3,000 rows, and one with 30 rows changed, 10 added, 10 removed and one title corrected."""
+    rng = np.random.default_rng(5)
+    n, dim = 3000, 64
+    items = table(rng, n + 10, dim, 8)
+    ids = [f"item-{i * 7}" for i in range(n + 10)]
+    titles = [f"Title of {i}" for i in range(n + 10)]
+    pack(tmp_path / "old.sd", items[:n], item_ids=ids[:n], titles=titles[:n])
+    other = table(rng, n + 10, dim, 8)
+    titles[5] = "Corrected"
+    changed = set(rng.choice(n, 30, replace=False).tolist())
+    rows = [other[[i]] if i in changed else items[[i]] for i in range(n + 10)]
+    kept = [i for i in range(n + 10) if not 1000 <= i < 1010]
+    pack(
+        tmp_path / "new.sd",
+        sp.csr_array(sp.vstack([rows[i] for i in kept])),
+        item_ids=[ids[i] for i in kept],
+        titles=[titles[i] for i in kept],
+    )
+    return tmp_path / "old.sd", tmp_path / "new.sd"
 
 
-def test_the_same_file_takes_next_to_nothing(base, tmp_path):
-    info = diff(base, base, tmp_path / "d.delta")
-    assert info.delta_bytes < 1000
-    assert (info.added, info.removed, info.changed) == (0, 0, 0)
+def test_a_small_refresh_gives_a_small_delta(tmp_path):
+    old, new = refreshed(tmp_path)
+    said = round_trip(tmp_path, old, new)
+    assert said["items"]["added"] == said["items"]["removed"] == 10
+    assert 20 <= said["items"]["changed"] <= 30
+    assert said["bytes"] < new.stat().st_size / 50
 
 
-def test_patching_in_place_keeps_what_is_mapped(base, tmp_path):
-    write_new(tmp_path / "new.sd")
-    diff(base, tmp_path / "new.sd", tmp_path / "d.delta")
-    core = CoreRecommender.open(base)
-    before = core.recommend(history=["item number 9"]).items
-    patch(base, tmp_path / "d.delta", base)
-    assert core.recommend(history=["item number 9"]).items == before
-    assert base.read_bytes() == (tmp_path / "new.sd").read_bytes()
+def test_a_file_that_shares_nothing_falls_back_and_says_why(tmp_path):
+    old = write(tmp_path / "old.sd", 1, ("f32", "csr"), n=1, dim=300, rest=False, users=0)
+    pack(tmp_path / "new.sd", sp.csr_array((1, 1), dtype=np.float32), item_ids=["x"])
+    rng = np.random.default_rng(0)
+    noise = sp.csr_array(rng.normal(size=(300, 300)).astype(np.float32))
+    pack(tmp_path / "new.sd", noise, item_ids=[rng.bytes(40).hex() for _ in range(300)], values="f32")
+    said = diff(old, tmp_path / "new.sd", tmp_path / "delta")
+    assert said["bytes"] <= (tmp_path / "new.sd").stat().st_size
+    patch(old, tmp_path / "delta", old)  # in place
+    assert old.read_bytes() == (tmp_path / "new.sd").read_bytes()
 
 
-def test_a_delta_is_never_larger_than_the_file(base, tmp_path, monkeypatch):
-    write_new(tmp_path / "new.sd")
-    monkeypatch.setattr(zlib, "compress", lambda data, _level: bytes(data) * 2)  # bytes that do not compress
-    with pytest.raises(DeltaError, match="ship the file itself"):
-        diff(base, tmp_path / "new.sd", tmp_path / "d.delta")
-    assert not (tmp_path / "d.delta").exists()
+def test_a_file_of_another_writer_is_sent_whole(tmp_path):
+    """Bytes that this writer would not write: another scale behind the last item."""
+    write_small(tmp_path / "a.sd")
+    data = bytearray((tmp_path / "a.sd").read_bytes())
+    from sparsedevice.packing.format import Kind, decode_head
+    from tests.packing.small import patched
+
+    scales = decode_head(memoryview(bytes(data)))[1][Kind.ITEM_SCALES]
+    other = patched(bytes(data), Kind.ITEM_SCALES, scales.length - 4, np.float32(2).tobytes())
+    (tmp_path / "b.sd").write_bytes(other)
+    said = round_trip(tmp_path, tmp_path / "a.sd", tmp_path / "b.sd")
+    assert said["kind"] == "full"
+    assert "another writer" in said["reason"]
 
 
-def test_another_base_is_refused(base, tmp_path):
-    write_new(tmp_path / "new.sd")
-    diff(base, tmp_path / "new.sd", tmp_path / "d.delta")
-    with pytest.raises(DeltaError, match="made for another file"):
-        patch(tmp_path / "new.sd", tmp_path / "d.delta", tmp_path / "x.sd")
-    assert not (tmp_path / "x.sd").exists()
+def small_delta(tmp_path: Path) -> tuple[bytes, bytes, bytes]:
+    old = write(tmp_path / "old.sd", 1, ("int8", "sliced"), n=70)
+    new = write(tmp_path / "new.sd", 3, ("int8", "sliced"), n=80)
+    diff(old, new, tmp_path / "delta")
+    return old.read_bytes(), (tmp_path / "delta").read_bytes(), new.read_bytes()
 
 
-def test_files_that_are_not_packed_are_refused(base, tmp_path):
-    (tmp_path / "other").write_bytes(b"hello")
+def test_another_base_is_refused(tmp_path):
+    small_delta(tmp_path)
+    with pytest.raises(PackedFileError, match="sha256") as caught:
+        patch(tmp_path / "new.sd", tmp_path / "delta", tmp_path / "out.sd")
+    assert caught.value.promise == "base"
+    assert not (tmp_path / "out.sd").exists()
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(SparseDeviceError, match="absent"):
+        patch(tmp_path / "absent.sd", tmp_path / "absent.delta", tmp_path / "out.sd")
+
+
+def test_truncated_deltas_are_refused(tmp_path):
+    base, delta, _ = small_delta(tmp_path)
+    for length in range(len(delta)):
+        with pytest.raises(PackedFileError):
+            apply_delta(base, delta[:length])
     with pytest.raises(PackedFileError):
-        diff(base, tmp_path / "other", tmp_path / "d.delta")
-    with pytest.raises(DeltaError, match="not a sparsedevice delta"):
-        patch(base, tmp_path / "other", tmp_path / "x.sd")
+        apply_delta(base, delta + b"\0")
 
 
-def test_damaged_deltas_are_refused(base, tmp_path):
-    write_new(tmp_path / "new.sd")
-    diff(base, tmp_path / "new.sd", tmp_path / "d.delta")
-    old, delta = base.read_bytes(), (tmp_path / "d.delta").read_bytes()
-    new, refused = (tmp_path / "new.sd").read_bytes(), 0
-    rng = random.Random(0)
-    for length in (*range(0, 100, 7), len(delta) - 1):
-        with pytest.raises(DeltaError):
-            apply_delta(old, delta[:length])
-    for _ in range(400):
+def test_flipped_deltas_are_refused(tmp_path):
+    base, delta, _ = small_delta(tmp_path)
+    rng = random.Random(1)
+    for _ in range(3000):
         copy = bytearray(delta)
-        copy[rng.randrange(len(copy))] ^= rng.randrange(1, 256)
-        try:  # a few bits of a zlib stream mean nothing: what comes out is then the right file
-            assert apply_delta(old, bytes(copy)) == new
-        except DeltaError:
-            refused += 1
-    assert refused > 390
-    with pytest.raises(DeltaError):
-        apply_delta(old, delta + b"x")
+        for _ in range(rng.choice((1, 1, 2, 8))):
+            copy[rng.randrange(len(copy))] ^= rng.randrange(1, 256)
+        if copy != delta:
+            with pytest.raises(PackedFileError):
+                apply_delta(base, bytes(copy))
 
 
-@given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 300), st.binary(max_size=20)), max_size=6))
-@settings(max_examples=150, deadline=None)
-def test_steps_rebuild_the_new_bytes(old, edits):
-    new = bytearray(old)
-    for at, text in edits:
-        new[at : at + len(text) // 2] = text
-    a, b = np.frombuffer(old, np.uint8), np.frombuffer(bytes(new), np.uint8)
-    rebuilt, end = b"", 0
-    for step in steps(a, b, [(0, 0), (len(new) // 2, len(old) // 2)]):
-        at = step.literal.stop
-        assert step.literal.start == end
-        source = a[step.source : step.source + step.length]
-        rebuilt += b[step.literal].tobytes() + (source + (b[at : at + step.length] - source)).tobytes()
-        end = at + step.length
-    assert rebuilt == bytes(new)
+def sealed(delta: bytes, body: bytes, body_bytes: int | None = None) -> bytes:
+    """The delta with another body, its checksum made right."""
+    head = bytearray(delta[:HEADER])
+    head[24:32] = (len(body) if body_bytes is None else body_bytes).to_bytes(8, "little")
+    whole = head + zlib.compress(body, 1)
+    whole[12:16] = bytes(4)
+    whole[12:16] = zlib.crc32(whole).to_bytes(4, "little")
+    return bytes(whole)
+
+
+def test_bodies_with_flipped_bytes_never_give_another_file(tmp_path):
+    """With checksums made right, so that each array is reached with wrong numbers in it."""
+    base, delta, new = small_delta(tmp_path)
+    body = zlib.decompress(delta[HEADER:])
+    assert apply_delta(base, sealed(delta, body)) == new
+    rng = random.Random(2)
+    promises = set()
+    for _ in range(1500):
+        copy = bytearray(body)
+        at = rng.randrange(min(200, len(body))) if rng.random() < 0.3 else rng.randrange(len(body))
+        copy[at] ^= rng.randrange(1, 256)
+        if rng.random() < 0.2:
+            copy = copy[: rng.randrange(len(copy))]
+        try:
+            assert apply_delta(base, sealed(delta, bytes(copy))) == new
+        except PackedFileError as error:
+            promises.add(error.promise)
+    assert promises == {"body", "result"}
+
+
+@pytest.mark.parametrize("claim", [2**63, 10**9, 0])
+def test_claimed_sizes_are_bounded(claim, tmp_path):
+    base, delta, _ = small_delta(tmp_path)
+    body = zlib.decompress(delta[HEADER:])
+    with pytest.raises(PackedFileError) as caught:
+        apply_delta(base, sealed(delta, body, claim))
+    assert caught.value.promise == "body"
+
+
+def test_a_body_that_expands_is_refused_before_it_is_built(tmp_path):
+    """A gigabyte of zeros in a megabyte: more is not unpacked than the header says."""
+    base, delta, _ = small_delta(tmp_path)
+    with pytest.raises(PackedFileError) as caught:
+        apply_delta(base, sealed(delta, bytes(50_000_000), 1000))
+    assert caught.value.promise == "body"
+
+
+def test_full_file_as_delta_is_verified(tmp_path):
+    write_small(tmp_path / "a.sd")
+    data = (tmp_path / "a.sd").read_bytes()
+    (tmp_path / "delta").write_bytes(with_header_checksum(bytearray(data[:-1] + b"~")))
+    with pytest.raises(PackedFileError):
+        patch(tmp_path / "a.sd", tmp_path / "delta", tmp_path / "out.sd")
+    assert not (tmp_path / "out.sd").exists()
