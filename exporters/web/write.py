@@ -6,8 +6,10 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from sparsedevice.files import sha256_file
 from sparsedevice.packing import PackedFile
 
+from ..targets import PACKED_NAME
 from .compile import compile_modules
 
 ASSETS = Path(__file__).parent / "assets"
@@ -43,10 +45,11 @@ def write(packed: PackedFile, folder: Path) -> list[str]:
         MissingExtraError: if this machine has no compiler for WebAssembly.
         SparseDeviceError: if the compiler fails.
     """
+    del packed  # it lies in the folder already
     names = write_assets(folder)
-    digest = hashlib.sha256(packed.data)
-    for name in sorted(names):
-        digest.update((folder / name).read_bytes())
+    digest = hashlib.sha256()
+    for name in sorted((PACKED_NAME, *names)):
+        digest.update(f"{name} {sha256_file(folder / name)}\n".encode())
     worker = (ASSETS / WORKER).read_text(encoding="utf-8").replace(_VERSION_MARK, digest.hexdigest()[:16])
     (folder / WORKER).write_text(worker, encoding="utf-8")
     return [*names, WORKER]
