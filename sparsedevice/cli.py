@@ -251,6 +251,32 @@ def inspect(
 
 
 @app.command()
+def compact(
+    file: Annotated[Path, typer.Argument(help="A packed file.")],
+    out: Annotated[Path, typer.Option(help="Compact file to write.")] = Path("model.sdz"),
+    output: TextOrJson = "text",
+) -> None:
+    """Write a packed file small, for download; 'expand' gives it back byte for byte."""
+    from sparsedevice import terminal
+    from sparsedevice.packing import compact as compact_file
+
+    terminal.show(compact_file(file, out), f"{out}", output)
+
+
+@app.command()
+def expand(
+    file: Annotated[Path, typer.Argument(help="A compact file written by 'compact'.")],
+    out: Annotated[Path, typer.Option(help="Packed file to write.")] = Path("model.sd"),
+    output: TextOrJson = "text",
+) -> None:
+    """Write the packed file that a compact file stands for, once it is checked."""
+    from sparsedevice import terminal
+    from sparsedevice.packing import expand as expand_file
+
+    terminal.show(expand_file(file, out), f"{out}", output)
+
+
+@app.command()
 def diff(
     old: Annotated[Path, typer.Argument(help="The packed file that devices have.")],
     new: Annotated[Path, typer.Argument(help="The packed file that they shall have.")],

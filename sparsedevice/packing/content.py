@@ -226,6 +226,18 @@ def derived_scales(rows: Rows, header: Header) -> NDArray[np.float32] | None:
     )
 
 
+def scales_follow(rows: Rows, header: Header) -> bool:
+    """Whether a file need not carry these scales, since they follow from the values."""
+    derived = derived_scales(rows, header)
+    return derived is not None and bool((bits_of(derived) == bits_of(rows.scales)).all())
+
+
+def bits_of(numbers: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """The bits of float32 numbers."""
+    bits: NDArray[np.uint32] = np.ascontiguousarray(numbers, "<f4").view("<u4")
+    return bits
+
+
 def _index(strings: Lists) -> bytes:
     try:
         return pack_vocabulary([raw.decode("utf-8") for raw in strings.raw()], "id")[2]

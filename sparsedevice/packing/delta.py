@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparsedevice.errors import PackedFileError, SparseDeviceError
+from sparsedevice.errors import PackedFileError
 from sparsedevice.files import atomic_file
+from sparsedevice.packing.compact import MAGIC as COMPACT_MAGIC
+from sparsedevice.packing.compact import OTHER_WRITER, compact_bytes, unwrap
 from sparsedevice.packing.content import build_file, read_content
 from sparsedevice.packing.delta_body import read_body, write_body
 from sparsedevice.packing.format import MAGIC as PACKED_MAGIC
 from sparsedevice.packing.reader import PackedFile
-from sparsedevice.packing.streams import deflate, inflate
-from sparsedevice.packing.verify import verify_file
+from sparsedevice.packing.streams import checksum, deflate, inflate, read_whole
 
 MAGIC = b"\x93SDD\r\n\x1a\n"
 VERSION = 1
@@ -44,33 +44,30 @@ class DeltaHeader:
 def diff(base: str | Path, new: str | Path, out: str | Path) -> dict[str, Any]:
     """Write what turns the packed file ``base`` into the packed file ``new``.
 
-    A delta is never larger than ``new``: where it would be, ``out`` is ``new`` itself, which
-    :func:`patch` takes as well.
+    A delta is never larger than ``new``: where it would be larger than ``new`` in the compact coding, or
+    than ``new`` itself, ``out`` is that; :func:`patch` takes it as well.
 
     Returns:
-        kind ("delta" or "full"), reason, bytes, new_bytes, and counts of rows for items and users.
+        kind ("delta", "compact" or "full"), reason, bytes, new_bytes, and counts of rows for items and users.
 
     Raises:
         PackedFileError: if one of the two is damaged.
         SparseDeviceError: if a file cannot be read or written.
     """
     old_file, new_file = PackedFile.open(base), PackedFile.open(new)
-    old, content = read_content(old_file), read_content(new_file)
     result = new_file.data.tobytes()
-    kind, delta, reason = "full", result, ""
-    counts: dict[str, dict[str, int]] = {}
-    if build_file(content) != result:
-        reason = "the new file was written by another writer, so that its rows do not give its bytes"
-    else:
-        body, counts = write_body(old, content)
-        candidate = _join(_sha256(old_file.data.tobytes()), result, body)
-        if len(candidate) < len(result):
-            kind, delta = "delta", candidate
-        else:
-            reason = f"a delta would have {len(candidate)} bytes, no fewer than the file"
+    coded, why = compact_bytes(new_file)
+    kind, smallest = ("full", result) if coded is None else ("compact", coded)
+    body, counts = write_body(read_content(old_file), read_content(new_file))
+    delta = _join(_sha256(old_file.data.tobytes()), result, body)
+    reason = f"a delta would have {len(delta)} bytes"
+    if coded is None and why == OTHER_WRITER:
+        reason = why
+    elif len(delta) < len(smallest):
+        kind, smallest, reason = "delta", delta, ""
     with atomic_file(out) as file:
-        file.write(delta)
-    return {"kind": kind, "reason": reason, "bytes": len(delta), "new_bytes": len(result), **counts}
+        file.write(smallest)
+    return {"kind": kind, "reason": reason, "bytes": len(smallest), "new_bytes": len(result), **counts}
 
 
 def patch(base: str | Path, delta: str | Path, out: str | Path) -> dict[str, Any]:
@@ -79,16 +76,15 @@ def patch(base: str | Path, delta: str | Path, out: str | Path) -> dict[str, Any
     The file is checked against its sha256 before it takes its place, so it is the right one or none.
 
     Returns:
-        kind ("delta" or "full"), bytes, sha256 (hex).
+        kind ("delta", "compact" or "full"), bytes, sha256 (hex).
 
     Raises:
         PackedFileError: if the delta is damaged, or belongs to another base: promise ``base``.
         SparseDeviceError: if a file cannot be read or written.
     """
     stored = read_whole(delta)
-    if stored[:8] == PACKED_MAGIC:
-        verify_file(PackedFile(stored))
-        kind, result = "full", stored
+    if stored[:8] in (PACKED_MAGIC, COMPACT_MAGIC):
+        kind, result = unwrap(stored)
     else:
         kind, result = "delta", apply_delta(read_whole(base), stored)
     with atomic_file(out) as file:
@@ -127,10 +123,10 @@ def split_delta(delta: bytes) -> tuple[DeltaHeader, memoryview]:
         raise PackedFileError("magic", "this is not a sparsedevice delta")
     if len(delta) < _HEADER.size:
         raise PackedFileError("truncated", f"the delta ends after {len(delta)} bytes, inside its header")
-    _, version, checksum, result_bytes, body_bytes, base, result = _HEADER.unpack_from(delta)
+    _, version, seal, result_bytes, body_bytes, base, result = _HEADER.unpack_from(delta)
     if version != VERSION:
         raise PackedFileError("version", f"delta version {version} is not known (known: {VERSION}); update")
-    if _checksum(delta) != checksum:
+    if checksum(delta) != seal:
         raise PackedFileError("checksum", "the delta is damaged or cut short; fetch it again")
     header = DeltaHeader(base, result, result_bytes, body_bytes)
     return header, memoryview(delta)[_HEADER.size :]
@@ -139,25 +135,8 @@ def split_delta(delta: bytes) -> tuple[DeltaHeader, memoryview]:
 def _join(base_sha256: bytes, result: bytes, body: bytes) -> bytes:
     fields = (len(result), len(body), base_sha256, _sha256(result))
     stream = deflate(body)
-    checksum = _checksum(_HEADER.pack(MAGIC, VERSION, 0, *fields) + stream)
-    return _HEADER.pack(MAGIC, VERSION, checksum, *fields) + stream
-
-
-def _checksum(delta: bytes) -> int:
-    """CRC-32 of all bytes but the checksum's own, taken as zero."""
-    return zlib.crc32(memoryview(delta)[16:], zlib.crc32(delta[:12] + bytes(4)))
-
-
-def read_whole(path: str | Path) -> bytes:
-    """All bytes of a file.
-
-    Raises:
-        SparseDeviceError: if it cannot be read.
-    """
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise SparseDeviceError(f"cannot read {path}: {error.strerror}; give the path of a file") from error
+    seal = checksum(_HEADER.pack(MAGIC, VERSION, 0, *fields) + stream)
+    return _HEADER.pack(MAGIC, VERSION, seal, *fields) + stream
 
 
 def _sha256(data: bytes) -> bytes:

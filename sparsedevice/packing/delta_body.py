@@ -5,13 +5,20 @@ Rows are matched by id, so it does not matter that the files order them differen
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
-from sparsedevice.packing.content import Content, Lists, derived_scales, least_bytes, put_head, take_head
+from sparsedevice.packing.content import (
+    Content,
+    Lists,
+    bits_of,
+    derived_scales,
+    least_bytes,
+    put_head,
+    scales_follow,
+    take_head,
+)
 from sparsedevice.packing.delta_rows import (
     RowMap,
     put_map,
@@ -135,17 +142,16 @@ def _expected_rows(old: Rows | None, base: Content, header: Header, rows: RowMap
 
 
 def _put_scales(sink: Sink, expected: Rows, new: Rows, header: Header) -> None:
-    derived = derived_scales(new, header)
-    follows = derived is not None and derived.tobytes() == new.scales.astype("<f4").tobytes()
+    follows = scales_follow(new, header)
     sink.number(int(follows))
     if not follows:
-        put_words(sink, _bits(expected.scales), _bits(new.scales))
+        put_words(sink, bits_of(expected.scales), bits_of(new.scales))
 
 
 def _take_scales(source: Source, expected: Rows, rows: Rows, header: Header) -> Rows:
     follows = source.number()
     scales = (
-        derived_scales(rows, header) if follows else take_words(source, _bits(expected.scales)).view("<f4")
+        derived_scales(rows, header) if follows else take_words(source, bits_of(expected.scales)).view("<f4")
     )
     if follows > 1 or scales is None:
         raise PackedFileError("body", "the scales have an unknown coding")
@@ -156,11 +162,6 @@ def _old_matrix(base: Content, dim: int) -> NDArray[np.uint32]:
     if base.matrix is None or base.header.dim != dim:
         return np.zeros(dim * dim, np.uint32)
     return base.matrix
-
-
-def _bits(scales: NDArray[np.float32]) -> NDArray[np.uint32]:
-    bits: NDArray[Any] = np.ascontiguousarray(scales, "<f4").view("<u4")
-    return bits
 
 
 def _single(raw: bytes) -> Lists:

@@ -7,12 +7,13 @@ mostly small then leave long runs of zeros, which deflate shrinks a thousandfold
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsedevice.errors import PackedFileError
+from sparsedevice.errors import PackedFileError, SparseDeviceError
 
 #: Deflate never shrinks more than this, so nothing that claims to is worth unpacking.
 MAX_DEFLATE_RATIO = 1032
@@ -33,7 +34,7 @@ class Sink:
         self.raw(value.to_bytes(4, "little"))
 
     def planes(self, array: NDArray[Any], width: int) -> None:
-        """Whole numbers of 0 … 256^width - 1, width 1, 2 or 4, or negative ones as two's complement."""
+        """Whole numbers of 0 … 256^width - 1, width 1, 2, 4 or 8, or negative ones as two's complement."""
         whole = array.astype(f"<u{width}")
         self.raw(whole.view(np.uint8).reshape(-1, width).T.tobytes())
 
@@ -116,3 +117,20 @@ def inflate(stream: memoryview, length: int) -> bytes:
     if len(data) != length or not unpacker.eof or unpacker.unused_data:
         raise PackedFileError("body", f"the compressed part does not hold {length} bytes")
     return data
+
+
+def checksum(file: bytes) -> int:
+    """CRC-32 of a delta or a compact file, with the checksum's own four bytes, 12 to 16, as zero."""
+    return zlib.crc32(memoryview(file)[16:], zlib.crc32(file[:12] + bytes(4)))
+
+
+def read_whole(path: str | Path) -> bytes:
+    """All bytes of a file.
+
+    Raises:
+        SparseDeviceError: if it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise SparseDeviceError(f"cannot read {path}: {error.strerror}; give the path of a file") from error
