@@ -334,7 +334,7 @@ def test_summary_and_readme_speak_of_the_same_bundle(bundles):
 def test_docs_list_the_table():
     """docs/exporters.md has one line for each row of the table, saying the same."""
     text = (Path(__file__).parents[2] / "docs" / "exporters.md").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if re.match(r"\| `\w+` \|", line) and line.count("|") == 6]
+    lines = [line for line in text.splitlines() if re.match(r"\| `[\w-]+` \|", line) and line.count("|") == 6]
     assert lines == [
         f"| `{t.name}` | {t.summary} | {f'`{t.extra}`' if t.extra else 'none'} | {', '.join(t.values)} |"
         f" {'yes' if t.users else 'no'} |"
