@@ -82,7 +82,10 @@ static void ask(sd_model *model, const uint8_t *question, int verified) {
         sd_string(model, SD_ITEM_ID, rows[i], &text, &length);
         for (uint32_t j = 0; j < length; j++)
             found += (uint8_t)text[j];
-        uint32_t row = sd_find(model, SD_ITEMS, text, length);
+        uint32_t row = sd_find(model, SD_ITEMS, text, length), row_again;
+        uint64_t wide_length = length;
+        sd_find_all(model, SD_ITEMS, &text, &wide_length, 1, &row_again);
+        must(row == row_again, "both searches end alike");
         if (verified)
             must(row == rows[i], "an id leads to its row");
         if (!sd_string(model, SD_TITLE, rows[i], &text, &length) && length)

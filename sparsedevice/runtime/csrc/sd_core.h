@@ -142,6 +142,10 @@ sd_status sd_row(const sd_model *model, sd_table table, uint32_t row, uint16_t *
 /* Row of an id (UTF-8, not terminated), or SD_NO_ROW. */
 uint32_t sd_find(const sd_model *model, sd_table table, const char *id, uint64_t length);
 
+/* Rows of many ids at once: faster than one by one where they are not in the caches. */
+void sd_find_all(const sd_model *model, sd_table table, const char *const *ids,
+                 const uint64_t *lengths, uint32_t count, uint32_t *rows);
+
 typedef enum sd_text { SD_ITEM_ID, SD_USER_ID, SD_TITLE } sd_text;
 
 /* A string of the file, not terminated; empty (and SD_BAD_ROW) where there is none. */

@@ -19,6 +19,14 @@
 #define SD_INLINE static inline
 #endif
 
+/* Memory that is needed soon: asked for ahead, many reads wait for one another's time, not one by
+ * one. */
+#if defined(__GNUC__) || defined(__clang__)
+#define SD_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define SD_PREFETCH(address) ((void)(address))
+#endif
+
 enum sd_kind {
     SD_K_ITEM_POINTERS = 1,
     SD_K_ITEM_COLUMNS,
@@ -222,6 +230,10 @@ sd_collect sd_collect_neon;
 sd_scan sd_scan_slices_wasm;
 sd_collect sd_collect_wasm;
 #endif
+
+/* Ask for the strings of some rows, which are needed soon. */
+void sd_prefetch_strings(const sd_model *model, uint32_t first, const uint32_t *rows,
+                         uint32_t count);
 
 uint32_t sd_crc32(uint32_t crc, const uint8_t *bytes, uint64_t count);
 

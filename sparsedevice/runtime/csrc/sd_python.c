@@ -62,6 +62,47 @@ static int find_row(core_model *self, sd_table table, PyObject *id, uint32_t *ro
     return 0;
 }
 
+enum { TOGETHER = 16 };
+
+/* Rows of up to 16 ids; the unknown ones go to `unknown`, or are an error where that is NULL. */
+static int read_part(core_model *self, PyObject *const *ids, uint32_t count, PyObject *unknown,
+                     row_list *list) {
+    PyObject *holders[TOGETHER];
+    const char *texts[TOGETHER];
+    uint64_t lengths[TOGETHER];
+    uint32_t rows[TOGETHER], read = 0;
+    int failed = 0, valid[TOGETHER];
+    for (; read < count; read++) {
+        Py_ssize_t length = 0;
+        valid[read] = id_text(ids[read], &holders[read], &texts[read], &length);
+        if (valid[read] < 0) {
+            failed = -1;
+            break;
+        }
+        if (!valid[read]) {
+            texts[read] = "";
+            length = 0;
+        }
+        lengths[read] = (uint64_t)length;
+    }
+    if (!failed)
+        sd_find_all(&self->model, SD_ITEMS, texts, lengths, count, rows);
+    for (uint32_t i = 0; i < count && !failed; i++) {
+        if (valid[i] && rows[i] != SD_NO_ROW)
+            list->rows[list->count++] = rows[i];
+        else if (unknown)
+            failed = PyList_Append(unknown, holders[i]);
+        else {
+            PyErr_Format(state_of(self)->unknown_id_error,
+                         "unknown item %R: it is not in this file", ids[i]);
+            failed = -1;
+        }
+    }
+    while (read)
+        Py_DECREF(holders[--read]);
+    return failed;
+}
+
 static int read_rows(core_model *self, const char *name, PyObject *ids, PyObject *unknown,
                      row_list *list) {
     core_state *state = state_of(self);
@@ -80,31 +121,19 @@ static int read_rows(core_model *self, const char *name, PyObject *ids, PyObject
         PyErr_NoMemory();
         return -1;
     }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        /* str() of an id may run Python code that changes the list. */
-        if (i >= PySequence_Fast_GET_SIZE(fast))
-            break;
-        PyObject *id = Py_NewRef(PySequence_Fast_GET_ITEM(fast, i));
-        uint32_t row;
-        int failed = find_row(self, SD_ITEMS, id, &row);
-        if (!failed && row != SD_NO_ROW) {
-            list->rows[list->count++] = row;
-        } else if (!failed && unknown) {
-            PyObject *text = PyObject_Str(id);
-            failed = !text || PyList_Append(unknown, text) ? -1 : 0;
-            Py_XDECREF(text);
-        } else if (!failed) {
-            PyErr_Format(state->unknown_id_error, "unknown item %R: it is not in this file", id);
-            failed = -1;
-        }
-        Py_DECREF(id);
-        if (failed) {
-            Py_DECREF(fast);
-            return -1;
-        }
+    int failed = 0;
+    /* str() of an id may run Python code that changes the list, so its size is asked again. */
+    for (Py_ssize_t i = 0; i < n && i < PySequence_Fast_GET_SIZE(fast) && !failed; i += TOGETHER) {
+        PyObject *ids[TOGETHER];
+        Py_ssize_t part = 0;
+        for (; part < TOGETHER && i + part < n && i + part < PySequence_Fast_GET_SIZE(fast); part++)
+            ids[part] = Py_NewRef(PySequence_Fast_GET_ITEM(fast, i + part));
+        failed = read_part(self, ids, (uint32_t)part, unknown, list);
+        for (Py_ssize_t j = 0; j < part; j++)
+            Py_DECREF(ids[j]);
     }
     Py_DECREF(fast);
-    return 0;
+    return failed;
 }
 
 static PyObject *text_of(core_model *self, sd_text kind, uint32_t row) {

@@ -161,12 +161,38 @@ uint64_t sd_query_bytes(const sd_model *model, const sd_request *request) {
     return 4 * (uint64_t)table_entries(model) + 2 * 8 * (uint64_t)model->dim + history + 4 * 64;
 }
 
+/* Ask for all that the rows of a history need: what leads to them, then their entries. */
+static void prefetch_rows(const sd_model *model, const uint32_t *rows, uint32_t count) {
+    const uint32_t most = 64; /* more would push one another out again */
+    for (uint32_t i = 0; i < count && i < most; i++) {
+        uint64_t pointer = model->layout == SD_SLICED ? rows[i] / SD_SLICE_ROWS : rows[i];
+        SD_PREFETCH(model->sections[SD_K_ITEM_POINTERS] + 4 * pointer);
+        SD_PREFETCH(model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)rows[i]);
+    }
+    for (uint32_t i = 0; i < count && i < most; i++) {
+        sd_cursor at = sd_cursor_at(model, SD_ITEMS, rows[i]);
+        if (at.layout == SD_CSR) {
+            SD_PREFETCH(at.columns + (at.wide ? 2 : 1) * at.begin);
+            uint32_t width = at.kind == SD_F32 ? 4 : at.kind == SD_F16 ? 2 : 1;
+            /* No 64-bit division, which 32-bit ARM has to call a library for. */
+            SD_PREFETCH(at.values + (at.begin * width >> (at.kind == SD_INT4)));
+            continue;
+        }
+        for (uint32_t place = 0; place < at.count; place += at.count - place >= 4 ? 4 : 2) {
+            uint32_t offset = sd_slice_offset(at.count, at.lane, place);
+            SD_PREFETCH(at.columns + offset);
+            SD_PREFETCH(at.values + offset / (at.kind == SD_INT4 ? 2 : 1));
+        }
+    }
+}
+
 static void fold_in(const sd_model *model, const uint32_t *history, uint32_t count, double *sum,
                     double *q) {
     const uint8_t *weights = model->sections[SD_K_FOLD_WEIGHTS];
     const uint8_t *matrix = model->sections[SD_K_FOLD_MATRIX];
     uint32_t dim = model->dim;
     double *target = matrix ? sum : q;
+    prefetch_rows(model, history, count);
     for (uint32_t i = 0; i < count; i++) {
         double weight = weights ? (double)sd_f32(weights + 4 * (uint64_t)history[i]) : 1.0;
         add_row(model, SD_ITEMS, history[i], weight, target);

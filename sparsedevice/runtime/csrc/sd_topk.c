@@ -346,6 +346,10 @@ sd_status sd_recommend(const sd_model *model, const sd_request *request, void *s
         rows[i] = sd_key_row(into.keys[i]);
         scores[i] = sd_key_score(into.keys[i]);
     }
+    if (into.count <= 64) { /* the caller will ask for ids and titles next */
+        sd_prefetch_strings(model, SD_K_ITEM_ID_POINTERS, rows, into.count);
+        sd_prefetch_strings(model, SD_K_TITLE_POINTERS, rows, into.count);
+    }
     *count = into.count;
     return SD_OK;
 }

@@ -43,36 +43,29 @@ SD_INLINE v128_t high_pairs(v128_t q, v128_t v) {
     return wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(q), wasm_i16x8_extend_high_i8x16(v));
 }
 
-/* Of four neighbouring products: of the first and third, 256 times, and of the second and fourth.
- * 64 of the former are below 2^30. */
-SD_INLINE v128_t even_pairs(v128_t q, v128_t v) {
-    return wasm_i32x4_dot_i16x8(wasm_i16x8_shl(q, 8), wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8));
-}
-
-SD_INLINE v128_t odd_pairs(v128_t q, v128_t v) {
-    return wasm_i32x4_dot_i16x8(wasm_i16x8_shr(q, 8), wasm_i16x8_shr(v, 8));
+/* Sums of four neighbouring products: of the first and third, then of the second and fourth. */
+SD_INLINE v128_t quad_sums(v128_t q, v128_t v) {
+    v128_t even = wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(q, 8), 8),
+                                       wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8));
+    return wasm_i32x4_add(even, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(q, 8), wasm_i16x8_shr(v, 8)));
 }
 
 /* Sums of 16 rows of a slice, four in a vector, from row 16 * part of the slice on. */
 SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *columns,
                         const uint8_t *values, uint32_t steps, uint32_t part, int nibbles,
                         v128_t *sums) {
-    v128_t even[4], odd[4];
     for (int i = 0; i < 4; i++)
-        even[i] = odd[i] = wasm_i32x4_splat(0);
+        sums[i] = wasm_i32x4_splat(0);
     for (uint32_t quads = steps / 4; quads; quads--) {
         for (uint32_t i = 0; i < 4; i++) {
             uint32_t at = 64 * part + 16 * i;
             v128_t q = look_up(tables, n_tables, load(columns + at));
             v128_t v = values_at(values, at, 64, nibbles);
-            even[i] = wasm_i32x4_add(even[i], even_pairs(q, v));
-            odd[i] = wasm_i32x4_add(odd[i], odd_pairs(q, v));
+            sums[i] = wasm_i32x4_add(sums[i], quad_sums(q, v));
         }
         columns += 256;
         values += nibbles ? 128 : 256;
     }
-    for (int i = 0; i < 4; i++)
-        sums[i] = wasm_i32x4_add(wasm_i32x4_shr(even[i], 8), odd[i]);
     if (steps & 2) {
         for (uint32_t i = 0; i < 2; i++) {
             uint32_t at = 32 * part + 16 * i;
@@ -148,9 +141,13 @@ uint32_t sd_collect_wasm(const float *scores, uint32_t count, float least, uint3
                 wasm_v128_or(wasm_v128_or(above[0], above[1]), wasm_v128_or(above[2], above[3]));
             if (!wasm_v128_any_true(any))
                 continue;
-            for (uint32_t j = i; j < i + 16; j++)
-                if (scores[j] >= least)
-                    keys[taken++] = sd_key(scores[j], first + j);
+            uint32_t enter = 0;
+            for (uint32_t j = 0; j < 4; j++)
+                enter |= (uint32_t)wasm_i32x4_bitmask(above[j]) << (4 * j);
+            for (; enter; enter &= enter - 1) {
+                uint32_t j = i + (uint32_t)__builtin_ctz(enter);
+                keys[taken++] = sd_key(scores[j], first + j);
+            }
         }
     return taken;
 }
