@@ -4,6 +4,21 @@ from typing import Any, final
 _Answer = tuple[list[str], bytes, bytes, list[str], list[str] | None]
 _Ids = Sequence[str | int]
 
+def decode_lanes(
+    words: Any,
+    lane_words: Any,
+    lengths: Any,
+    frequencies: Any,
+    low: Any,
+    out: Any,
+    n_symbols: int,
+    limit: int,
+    gaps: bool,
+    shift: int,
+    low_bits: int,
+    /,
+) -> bool: ...
+
 class FormatError(Exception): ...
 
 @final
@@ -25,6 +40,14 @@ class Model:
         candidates: _Ids | None,
         /,
     ) -> _Answer: ...
+    def recommend_batch(
+        self,
+        histories: Sequence[_Ids] | None,
+        users: _Ids | None,
+        k: int,
+        exclude: str | _Ids,
+        /,
+    ) -> list[_Answer]: ...
     def similar(self, item: str | int, k: int, /) -> _Answer: ...
     def score(self, history: _Ids | None, user: str | int | None, items: _Ids, /) -> bytes: ...
     def lookup(self, ids: _Ids, /) -> tuple[bytes, bytes, bytes]: ...

@@ -15,7 +15,7 @@ from tests.runtime.conformance import CASES, Case, reference, write_case
 
 CSRC = Path(__file__).parents[2] / "sparsedevice" / "runtime" / "csrc"
 CHECK = Path(__file__).parent / "native" / "check_kernels.c"
-SOURCES = sorted(path for path in CSRC.glob("sd_*.c") if path.name != "sd_python.c")
+SOURCES = sorted(path for path in CSRC.glob("sd_*.c") if not path.name.startswith("sd_python"))
 STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
 FLAGS = ["-std=c11", "-O2", "-ffp-contract=off"]
 

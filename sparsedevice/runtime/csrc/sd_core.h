@@ -129,6 +129,15 @@ uint64_t sd_scratch_bytes(const sd_model *model, const sd_request *request);
 sd_status sd_recommend(const sd_model *model, const sd_request *request, void *scratch,
                        uint64_t scratch_bytes, uint32_t *rows, float *scores, uint32_t *count);
 
+/* Many requests in one pass over the catalogue: a part of it that is in the caches answers all of
+ * them. The results of request i begin at rows[i * room] and scores[i * room]; room is at least
+ * min(k, n_items) of each, and counts[i] of them are there. */
+uint64_t sd_batch_scratch_bytes(const sd_model *model, const sd_request *requests,
+                                uint32_t n_requests);
+sd_status sd_recommend_batch(const sd_model *model, const sd_request *requests, uint32_t n_requests,
+                             void *scratch, uint64_t scratch_bytes, uint32_t room, uint32_t *rows,
+                             float *scores, uint32_t *counts);
+
 /* Scores of the candidates in their order; candidates must not be NULL. */
 sd_status sd_score(const sd_model *model, const sd_request *request, void *scratch,
                    uint64_t scratch_bytes, float *scores);

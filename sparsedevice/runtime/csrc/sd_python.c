@@ -1,8 +1,9 @@
 /* The core as a Python extension: one type, Model, that holds a buffer and answers in Python
- * objects. */
+ * objects, and the decoder of the compact coding. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "sd_compact.h"
 #include "sd_core.h"
 
 #if defined(__aarch64__) && defined(__linux__)
@@ -297,6 +298,93 @@ static PyObject *model_recommend(core_model *self, PyObject *const *args, Py_ssi
     return result;
 }
 
+/* Requests that are answered together. */
+enum { BATCH = 16 };
+
+/* Answer up to BATCH requests; appends (items, scores, rows, unknown, titles) of each to `answers`.
+ */
+static int answer_batch(core_model *self, const sd_request *requests, uint32_t n, uint32_t k,
+                        PyObject *const *unknown, PyObject *answers) {
+    uint32_t room = k < self->model.n_items ? k : self->model.n_items, counts[BATCH];
+    uint64_t scratch_bytes = sd_batch_scratch_bytes(&self->model, requests, n);
+    void *scratch = PyMem_RawMalloc((size_t)scratch_bytes);
+    uint32_t *rows = PyMem_Malloc(4 * (size_t)room * n);
+    float *scores = PyMem_Malloc(4 * (size_t)room * n);
+    sd_status status = SD_OK;
+    int failed = !scratch || !rows || !scores;
+    if (failed)
+        PyErr_NoMemory();
+    else {
+        Py_BEGIN_ALLOW_THREADS;
+        status = sd_recommend_batch(&self->model, requests, n, scratch, scratch_bytes, room, rows,
+                                    scores, counts);
+        Py_END_ALLOW_THREADS;
+    }
+    if (status) {
+        PyErr_Format(PyExc_SystemError, "the core refused a request: %s", sd_status_name(status));
+        failed = 1;
+    }
+    for (uint32_t i = 0; i < n && !failed; i++) {
+        uint32_t *own_rows = rows + (size_t)i * room;
+        PyObject *items = texts_of(self, SD_ITEM_ID, own_rows, counts[i]);
+        PyObject *titles = self->model.sections[18] ? texts_of(self, SD_TITLE, own_rows, counts[i])
+                                                    : Py_NewRef(Py_None);
+        PyObject *answered = NULL;
+        if (items && titles)
+            answered = Py_BuildValue("(Oy#y#OO)", items, (char *)(scores + (size_t)i * room),
+                                     4 * (Py_ssize_t)counts[i], (char *)own_rows,
+                                     4 * (Py_ssize_t)counts[i], unknown[i], titles);
+        failed = !answered || PyList_Append(answers, answered);
+        Py_XDECREF(items);
+        Py_XDECREF(titles);
+        Py_XDECREF(answered);
+    }
+    PyMem_RawFree(scratch);
+    PyMem_Free(rows);
+    PyMem_Free(scores);
+    return failed ? -1 : 0;
+}
+
+/* recommend_batch(histories, users, k, exclude): one of histories and users is None. */
+static PyObject *model_recommend_batch(core_model *self, PyObject *const *args, Py_ssize_t n_args) {
+    uint32_t k;
+    if (check_count(n_args, 4) || read_k(self, args[2], &k))
+        return NULL;
+    if ((args[0] == Py_None) == (args[1] == Py_None))
+        return PyErr_Format(state_of(self)->config_error, "give either histories or users");
+    int users = args[0] == Py_None;
+    PyObject *all = PySequence_Tuple(args[users]);
+    PyObject *answers = all ? PyList_New(0) : NULL;
+    Py_ssize_t total = all ? PyTuple_GET_SIZE(all) : 0;
+    int failed = !answers;
+    for (Py_ssize_t done = 0; done < total && !failed; done += BATCH) {
+        sd_request requests[BATCH] = {{0}};
+        row_list lists[2 * BATCH] = {{0}};
+        PyObject *unknown[BATCH] = {0};
+        uint32_t n = 0;
+        for (; n < BATCH && done + n < total && !failed; n++) {
+            PyObject *one = PyTuple_GET_ITEM(all, done + n);
+            requests[n].k = k;
+            unknown[n] = PyList_New(0);
+            failed = !unknown[n] ||
+                     read_source(self, users ? Py_None : one, users ? one : Py_None, unknown[n],
+                                 &lists[2 * n], &requests[n]) ||
+                     read_exclude(self, args[3], unknown[n], &lists[2 * n + 1], &requests[n]);
+        }
+        if (!failed)
+            failed = answer_batch(self, requests, n, k, unknown, answers);
+        for (uint32_t i = 0; i < n; i++) {
+            free_rows(&lists[2 * i]);
+            free_rows(&lists[2 * i + 1]);
+            Py_XDECREF(unknown[i]);
+        }
+    }
+    Py_XDECREF(all);
+    if (failed)
+        Py_CLEAR(answers);
+    return answers;
+}
+
 static PyObject *model_similar(core_model *self, PyObject *const *args, Py_ssize_t n_args) {
     sd_request request = {.source = SD_FROM_ITEM, .exclude_seen = 1};
     if (check_count(n_args, 2) || read_k(self, args[1], &request.k) ||
@@ -486,6 +574,8 @@ static void model_dealloc(core_model *self) {
 static PyMethodDef model_methods[] = {
     {"recommend", (PyCFunction)(void (*)(void))model_recommend, METH_FASTCALL,
      "recommend(history, user, k, exclude, candidates) -> (items, scores, rows, unknown, titles)"},
+    {"recommend_batch", (PyCFunction)(void (*)(void))model_recommend_batch, METH_FASTCALL,
+     "recommend_batch(histories, users, k, exclude) -> one answer, as of recommend, for each"},
     {"similar", (PyCFunction)(void (*)(void))model_similar, METH_FASTCALL,
      "similar(item, k) -> (items, scores, rows, unknown, titles)"},
     {"score", (PyCFunction)(void (*)(void))model_score, METH_FASTCALL,
@@ -547,13 +637,74 @@ static int core_clear(PyObject *module) {
     return 0;
 }
 
+enum { WORDS, LANE_WORDS, LENGTHS, FREQUENCIES, LOW, OUT, BUFFERS };
+
+/* decode_lanes(words, lane_words, lengths, frequencies, low, out, n_symbols, limit, gaps, shift,
+ * low_bits) -> bool. Buffers: uint16, uint32, uint16, uint16, uint8, and uint16 to be written. */
+static PyObject *decode_lanes(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer buffers[BUFFERS];
+    unsigned n_symbols, limit, shift, low_bits;
+    int gaps;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*w*IIpII", &buffers[WORDS], &buffers[LANE_WORDS],
+                          &buffers[LENGTHS], &buffers[FREQUENCIES], &buffers[LOW], &buffers[OUT],
+                          &n_symbols, &limit, &gaps, &shift, &low_bits))
+        return NULL;
+    sd_lanes lanes = {
+        .words = buffers[WORDS].buf,
+        .n_words = (uint64_t)buffers[WORDS].len / 2,
+        .lane_words = buffers[LANE_WORDS].buf,
+        .lengths = buffers[LENGTHS].buf,
+        .n_rows = (uint64_t)buffers[LENGTHS].len / 2,
+        .frequencies = buffers[FREQUENCIES].buf,
+        .n_symbols = n_symbols,
+        .limit = limit,
+        .gaps = gaps,
+        .shift = shift,
+        .low_bits = low_bits,
+        .low = buffers[LOW].buf,
+    };
+    uint64_t entries = 0;
+    for (uint64_t i = 0; i < lanes.n_rows; i++)
+        entries += lanes.lengths[i];
+    uint64_t tables = n_symbols ? (uint64_t)buffers[FREQUENCIES].len / 2 / n_symbols : 0;
+    PyObject *answer = NULL;
+    if ((uint64_t)buffers[LANE_WORDS].len / 4 != sd_lane_count(entries) ||
+        (uint64_t)buffers[OUT].len / 2 < entries || tables > SD_MAX_TABLES ||
+        (low_bits && (uint64_t)buffers[LOW].len < entries)) {
+        PyErr_SetString(PyExc_ValueError, "the arrays do not fit one another");
+    } else {
+        lanes.n_tables = (uint32_t)tables;
+        uint32_t *slots = PyMem_Malloc(sizeof(uint32_t) * SD_TABLE_SLOTS * (tables ? tables : 1));
+        if (!slots) {
+            PyErr_NoMemory();
+        } else {
+            int good;
+            Py_BEGIN_ALLOW_THREADS;
+            good = sd_decode_lanes(&lanes, slots, buffers[OUT].buf);
+            Py_END_ALLOW_THREADS;
+            PyMem_Free(slots);
+            answer = PyBool_FromLong(good);
+        }
+    }
+    for (int i = 0; i < BUFFERS; i++)
+        PyBuffer_Release(&buffers[i]);
+    return answer;
+}
+
+static PyMethodDef core_functions[] = {
+    {"decode_lanes", decode_lanes, METH_VARARGS,
+     "decode_lanes(words, lane_words, lengths, frequencies, low, "
+     "out, n_symbols, limit, gaps, shift, "
+     "low_bits) -> whether the data are sound"},
+    {NULL, NULL, 0, NULL}};
+
 static PyModuleDef_Slot core_slots[] = {{Py_mod_exec, (void *)core_exec}, {0, NULL}};
 
 static struct PyModuleDef core_module = {PyModuleDef_HEAD_INIT,
                                          "sparsedevice.runtime._core",
                                          "The C core.",
                                          sizeof(core_state),
-                                         NULL,
+                                         core_functions,
                                          core_slots,
                                          core_traverse,
                                          core_clear,

@@ -150,6 +150,15 @@ typedef struct list {
     uint64_t count;
 } list;
 
+/* One question while it is answered. */
+typedef struct job {
+    sd_query query;
+    list lists[2];        /* rows to leave out */
+    uint32_t *candidates; /* NULL: all rows */
+    uint32_t n_candidates;
+    best into;
+} job;
+
 /* Place of the first row that is not below `row`. */
 static uint64_t lower_bound(const list *rows, uint32_t row) {
     uint64_t low = 0, high = rows->count;
@@ -218,7 +227,7 @@ static sd_collect *choose_collect(const sd_model *model) {
 
 /* Rows lie longest first. Under cosine the short rows have the scores furthest from zero, so they
  * come first here: the bound rises early and little is kept that has to be thrown out again. */
-static void scan_all(const sd_model *model, const sd_query *query, const list *lists, best *into) {
+static void scan_all(const sd_model *model, job *jobs, uint32_t n_jobs) {
     float scores[SD_CHUNK_ROWS];
     sd_scan *scan = sd_choose_scan(model);
     sd_collect *collect = choose_collect(model);
@@ -228,16 +237,21 @@ static void scan_all(const sd_model *model, const sd_query *query, const list *l
         uint32_t first = (forward ? chunk : n_chunks - 1 - chunk) * SD_CHUNK_ROWS;
         uint32_t count = sd_min(model->n_items - first, SD_CHUNK_ROWS);
         uint32_t whole = (count + SD_SLICE_ROWS - 1) & ~(SD_SLICE_ROWS - 1);
-        scan(model, query, first, model->layout == SD_SLICED ? whole : count, scores);
-        for (uint32_t i = count; i < whole; i++)
-            scores[i] = SD_NOT_A_NUMBER;
-        leave_out(&lists[0], first, count, scores);
-        leave_out(&lists[1], first, count, scores);
-        for (uint32_t done = 0; done < whole;) {
-            into->count += collect(scores, whole, into->least, first, into->keys + into->count,
-                                   into->room - into->count, &done);
-            if (done < whole || into->count >= into->k + SD_SLACK / 2)
-                cut_back(into);
+        for (uint32_t i = 0; i < n_jobs; i++) {
+            best *into = &jobs[i].into;
+            if (jobs[i].candidates)
+                continue;
+            scan(model, &jobs[i].query, first, model->layout == SD_SLICED ? whole : count, scores);
+            for (uint32_t row = count; row < whole; row++)
+                scores[row] = SD_NOT_A_NUMBER;
+            leave_out(&jobs[i].lists[0], first, count, scores);
+            leave_out(&jobs[i].lists[1], first, count, scores);
+            for (uint32_t done = 0; done < whole;) {
+                into->count += collect(scores, whole, into->least, first, into->keys + into->count,
+                                       into->room - into->count, &done);
+                if (done < whole || into->count >= into->k + SD_SLACK / 2)
+                    cut_back(into);
+            }
         }
     }
 }
@@ -247,14 +261,13 @@ static int holds(const list *rows, uint32_t row) {
     return at < rows->count && sd_u32(rows->rows + 4 * at) == row;
 }
 
-static void scan_candidates(const sd_model *model, const sd_query *query,
-                            const uint32_t *candidates, uint32_t n_candidates, const list *lists,
-                            best *into) {
-    for (uint32_t i = 0; i < n_candidates; i++) {
-        uint32_t row = candidates[i];
-        if (holds(&lists[0], row) || holds(&lists[1], row))
+static void scan_candidates(const sd_model *model, job *asked) {
+    best *into = &asked->into;
+    for (uint32_t i = 0; i < asked->n_candidates; i++) {
+        uint32_t row = asked->candidates[i];
+        if (holds(&asked->lists[0], row) || holds(&asked->lists[1], row))
             continue;
-        float score = sd_score_row(model, query, row);
+        float score = sd_score_row(model, &asked->query, row);
         if (!(score >= into->least))
             continue;
         into->keys[into->count++] = sd_key(score, row);
@@ -294,7 +307,7 @@ uint64_t sd_scratch_bytes(const sd_model *model, const sd_request *request) {
 static sd_status find_excluded(const sd_model *model, const sd_request *request, sd_arena *arena,
                                list *lists) {
     const uint32_t *own = NULL;
-    uint32_t n_own = 0, *rows, count;
+    uint32_t n_own = 0, *rows, count = 0;
     if (request->exclude_seen && request->source == SD_FROM_HISTORY) {
         own = request->history;
         n_own = request->n_history;
@@ -314,43 +327,87 @@ static sd_status find_excluded(const sd_model *model, const sd_request *request,
     return status;
 }
 
+static sd_status prepare(const sd_model *model, const sd_request *request, sd_arena *arena,
+                         job *asked) {
+    const job fresh = {0};
+    *asked = fresh;
+    if (!request->k)
+        return SD_BAD_REQUEST;
+    sd_status status = sd_build_query(model, request, arena, &asked->query);
+    if (!status)
+        status = find_excluded(model, request, arena, asked->lists);
+    if (!status && request->candidates)
+        status = sorted_copy(model, arena, request->candidates, request->n_candidates, NULL, 0,
+                             &asked->candidates, &asked->n_candidates);
+    if (status)
+        return status;
+    asked->into.k = sd_min(request->k, model->n_items);
+    asked->into.room = asked->into.k + SD_SLACK;
+    asked->into.least = -SD_INFINITY;
+    asked->into.keys = sd_take(arena, 8 * (uint64_t)asked->into.room);
+    return asked->into.keys ? SD_OK : SD_BAD_REQUEST;
+}
+
+static uint32_t finish(const sd_model *model, job *asked, uint32_t *rows, float *scores) {
+    best *into = &asked->into;
+    cut_back(into);
+    sort_keys(into->keys, into->count);
+    for (uint32_t i = 0; i < into->count; i++) {
+        rows[i] = sd_key_row(into->keys[i]);
+        scores[i] = sd_key_score(into->keys[i]);
+    }
+    if (into->count <= 64) { /* the caller will ask for ids and titles next */
+        sd_prefetch_strings(model, SD_K_ITEM_ID_POINTERS, rows, into->count);
+        sd_prefetch_strings(model, SD_K_TITLE_POINTERS, rows, into->count);
+    }
+    return into->count;
+}
+
 sd_status sd_recommend(const sd_model *model, const sd_request *request, void *scratch,
                        uint64_t scratch_bytes, uint32_t *rows, float *scores, uint32_t *count) {
     sd_arena arena = {scratch, scratch_bytes};
-    sd_query query;
-    list lists[2] = {{NULL, 0}, {NULL, 0}};
-    uint32_t *candidates = NULL, n_candidates = 0;
+    job asked;
     *count = 0;
-    if (!request->k)
-        return SD_BAD_REQUEST;
-    sd_status status = sd_build_query(model, request, &arena, &query);
-    if (!status)
-        status = find_excluded(model, request, &arena, lists);
-    if (!status && request->candidates)
-        status = sorted_copy(model, &arena, request->candidates, request->n_candidates, NULL, 0,
-                             &candidates, &n_candidates);
+    sd_status status = prepare(model, request, &arena, &asked);
     if (status)
         return status;
-    uint32_t k = sd_min(request->k, model->n_items);
-    best into = {NULL, 0, k, k + SD_SLACK, -SD_INFINITY};
-    into.keys = sd_take(&arena, 8 * (uint64_t)into.room);
-    if (!into.keys)
-        return SD_BAD_REQUEST;
-    if (request->candidates)
-        scan_candidates(model, &query, candidates, n_candidates, lists, &into);
+    if (asked.candidates)
+        scan_candidates(model, &asked);
     else
-        scan_all(model, &query, lists, &into);
-    cut_back(&into);
-    sort_keys(into.keys, into.count);
-    for (uint32_t i = 0; i < into.count; i++) {
-        rows[i] = sd_key_row(into.keys[i]);
-        scores[i] = sd_key_score(into.keys[i]);
+        scan_all(model, &asked, 1);
+    *count = finish(model, &asked, rows, scores);
+    return SD_OK;
+}
+
+uint64_t sd_batch_scratch_bytes(const sd_model *model, const sd_request *requests,
+                                uint32_t n_requests) {
+    uint64_t bytes = sizeof(job) * (uint64_t)n_requests + 64;
+    for (uint32_t i = 0; i < n_requests; i++)
+        bytes += sd_scratch_bytes(model, &requests[i]);
+    return bytes;
+}
+
+sd_status sd_recommend_batch(const sd_model *model, const sd_request *requests, uint32_t n_requests,
+                             void *scratch, uint64_t scratch_bytes, uint32_t room, uint32_t *rows,
+                             float *scores, uint32_t *counts) {
+    sd_arena arena = {scratch, scratch_bytes};
+    job *jobs = sd_take(&arena, sizeof(job) * (uint64_t)n_requests);
+    sd_status status = jobs ? SD_OK : SD_BAD_REQUEST;
+    for (uint32_t i = 0; i < n_requests; i++)
+        counts[i] = 0;
+    for (uint32_t i = 0; i < n_requests && !status; i++) {
+        status = prepare(model, &requests[i], &arena, &jobs[i]);
+        if (!status && jobs[i].into.k > room)
+            status = SD_BAD_REQUEST;
     }
-    if (into.count <= 64) { /* the caller will ask for ids and titles next */
-        sd_prefetch_strings(model, SD_K_ITEM_ID_POINTERS, rows, into.count);
-        sd_prefetch_strings(model, SD_K_TITLE_POINTERS, rows, into.count);
+    if (status)
+        return status;
+    scan_all(model, jobs, n_requests);
+    for (uint32_t i = 0; i < n_requests; i++) {
+        if (jobs[i].candidates)
+            scan_candidates(model, &jobs[i]);
+        counts[i] = finish(model, &jobs[i], rows + (uint64_t)i * room, scores + (uint64_t)i * room);
     }
-    *count = into.count;
     return SD_OK;
 }
 
