@@ -25,7 +25,6 @@ from sparsedevice.packing.content import (
 from sparsedevice.packing.entropy import (
     SCALE,
     Gaps,
-    check_tables,
     decode,
     encode,
     fit_tables,
@@ -143,14 +142,14 @@ def _take_rows(source: Source, coded: Source, n: int, header: Header, result_byt
     width = ((header.dim - 1) >> bits) + 1
     frequencies = _take_tables(source, gaps.tables(header.dim), width)
     low = source.planes(entries, 1) if bits else None
-    columns = decode(*_take_words(source, coded, indptr), frequencies, indptr, gaps, low).astype(np.int32)
-    if entries and int(columns.max()) >= header.dim:
-        raise PackedFileError("words", f"column {columns.max()} stands in a table of {header.dim}")
+    coded_columns = _take_words(source, coded, indptr)
+    columns = decode(*coded_columns, frequencies, indptr, header.dim, gaps, low).astype(np.int32)
     values: NDArray[Any]
     if header.values in _WIDTHS:
-        frequencies = _take_tables(source, 1, _WIDTHS[header.values])
-        symbols = decode(*_take_words(source, coded, indptr), frequencies, indptr)
-        half = _WIDTHS[header.values] // 2
+        width = _WIDTHS[header.values]
+        frequencies = _take_tables(source, 1, width)
+        symbols = decode(*_take_words(source, coded, indptr), frequencies, indptr, width)
+        half = width // 2
         values = ((symbols.astype(np.int16) ^ half) - half).astype(np.int8)
     else:
         size = 4 if header.values == "f32" else 2
@@ -186,7 +185,6 @@ def _best_gaps(
 
 def _take_tables(source: Source, tables: int, width: int) -> NDArray[np.uint16]:
     frequencies: NDArray[np.uint16] = source.planes(tables * width, 2).reshape(tables, width)
-    check_tables(frequencies)
     return frequencies
 
 
@@ -197,9 +195,9 @@ def _put_words(sink: Sink, words: Sink, coded: NDArray[np.uint16], lane_words: N
 
 def _take_words(
     source: Source, coded: Source, indptr: NDArray[np.int64]
-) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-    lane_words = source.planes(len(lane_starts(indptr)) - 1, 4).astype(np.int64)
-    return np.frombuffer(coded.raw(2 * int(lane_words.sum())), "<u2"), lane_words
+) -> tuple[memoryview, NDArray[np.uint32]]:
+    lane_words = source.planes(len(lane_starts(indptr)) - 1, 4)
+    return coded.raw(2 * int(lane_words.sum(dtype=np.int64))), lane_words
 
 
 def _put_strings(sink: Sink, strings: Lists, *, is_id: bool) -> None:

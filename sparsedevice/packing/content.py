@@ -221,9 +221,10 @@ def derived_scales(rows: Rows, header: Header) -> NDArray[np.float32] | None:
     """The scales that :func:`sparsedevice.packing.pack` gives these values; None where it looks at more."""
     if header.similarity != "cosine":
         return None
-    return inverse_norms(
-        rows.values, np.repeat(np.arange(len(rows.indptr) - 1), np.diff(rows.indptr)), len(rows.indptr) - 1
-    )
+    n = len(rows.indptr) - 1
+    # Values of a damaged file may be anything; its sha256 then shows it.
+    with np.errstate(invalid="ignore"):
+        return inverse_norms(rows.values, np.repeat(np.arange(n), np.diff(rows.indptr)), n)
 
 
 def scales_follow(rows: Rows, header: Header) -> bool:

@@ -79,17 +79,6 @@ def fit_tables(
     return frequencies.astype(np.uint16)
 
 
-def check_tables(frequencies: NDArray[np.uint16]) -> None:
-    """Check tables that were read.
-
-    Raises:
-        PackedFileError: ``body`` if frequencies add up to something else than 4,096 or 0.
-    """
-    total = frequencies.sum(axis=1, dtype=np.int64)
-    if ((total != SCALE) & (total != 0)).any():
-        raise PackedFileError("body", "the frequencies of a table do not add up to 4096")
-
-
 def gap_symbols(
     indptr: NDArray[np.int64], columns: NDArray[np.int32], gaps: Gaps
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64]]:
@@ -140,79 +129,44 @@ def encode(
 
 
 def decode(
-    words: NDArray[np.uint16],
-    lane_words: NDArray[np.int64],
+    words: memoryview,
+    lane_words: NDArray[np.uint32],
     frequencies: NDArray[np.uint16],
     indptr: NDArray[np.int64],
+    limit: int,
     gaps: Gaps | None = None,
     low: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint16]:
-    """Symbols of all entries in one table, or, with ``gaps``, the columns.
+    """Symbols of all entries in one table, or, with ``gaps``, the columns; in C.
 
     Args:
         words: of all lanes.
-        lane_words: number of words of each lane, which must add up to ``len(words)``.
-        frequencies: checked tables.
+        lane_words: number of words of each lane.
+        frequencies: [tables, symbols].
         indptr: rows, int64[n + 1].
+        limit: all results are below it.
         gaps: how columns became symbols; None where the symbols themselves are wanted.
-        low: the low bits of the gaps; needed with ``gaps.low_bits`` only.
+        low: the low bits of the gaps, one for each entry; needed with ``gaps.low_bits`` only.
 
     Raises:
-        PackedFileError: ``words`` if the words are not those of as many symbols.
+        PackedFileError: ``words`` if tables and words are not those of as many symbols.
     """
-    starts = lane_starts(indptr)
-    counts = np.diff(starts)
-    lanes = len(counts)
-    end = np.cumsum(lane_words)
-    at = end - lane_words
-    if (lane_words < 2).any() or int(end[-1]) != len(words):
-        raise PackedFileError(
-            "words", "a lane has no state, or there are more or fewer words than lanes need"
-        )
-    frequency = frequencies.astype(np.int64)
-    below = np.cumsum(frequency, axis=1) - frequency
-    symbol_of = _symbol_of_slot(frequencies)
-    state = words[at].astype(np.int64) | words[at + 1].astype(np.int64) << 16
-    at = at + 2
-    n_tables = len(frequency)
-    is_first = np.zeros(int(indptr[-1]) + 1, bool)
-    is_first[indptr[:-1]] = True
-    before = np.full(lanes, -1, np.int64)
-    result = np.empty(int(indptr[-1]), np.uint16)
-    last = len(words) - 1
-    for step in range(int(counts.max(initial=0))):
-        lane = np.flatnonzero(step < counts)
-        entry = starts[lane] + step
-        x = state[lane]
-        slot = x & (SCALE - 1)
-        if gaps is None:
-            table: Any = 0
-        else:
-            previous = np.where(is_first[entry], -1, before[lane])
-            table = np.minimum((previous + 1) >> gaps.shift, n_tables - 1)
-        symbol = symbol_of[table, slot]
-        x = frequency[table, symbol] * (x >> SCALE_BITS) + slot - below[table, symbol]
-        short = x < STATE
-        word = words[np.minimum(at[lane], last)]
-        state[lane] = np.where(short, (x << 16 | word) & 0xFFFFFFFF, x)
-        at[lane] += short
-        if gaps is None:
-            result[entry] = symbol
-        else:
-            gap = symbol.astype(np.int64) << gaps.low_bits
-            if gaps.low_bits and low is not None:
-                gap |= low[entry]
-            before[lane] = previous + 1 + gap
-            result[entry] = before[lane]
-    if (at != end).any() or (state != STATE).any():
+    from sparsedevice.runtime import _core
+
+    result = np.empty(int(indptr[-1]), "<u2")
+    sound = _core.decode_lanes(
+        words,
+        np.ascontiguousarray(lane_words, "<u4"),
+        np.diff(indptr).astype("<u2"),
+        np.ascontiguousarray(frequencies, "<u2"),
+        b"" if low is None else low,
+        result,
+        frequencies.shape[1],
+        limit,
+        gaps is not None,
+        0 if gaps is None else gaps.shift,
+        0 if gaps is None else gaps.low_bits,
+    )
+    if not sound:
         raise PackedFileError("words", "the coded columns or values are damaged")
     return result
-
-
-def _symbol_of_slot(frequencies: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """uint8[tables, 4096]; 0 in tables that are not used."""
-    symbol_of = np.zeros((len(frequencies), SCALE), np.uint8)
-    symbols = np.arange(frequencies.shape[1], dtype=np.uint8)
-    for row in np.flatnonzero(frequencies.any(axis=1)):
-        symbol_of[row] = np.repeat(symbols, frequencies[row])
-    return symbol_of

@@ -1,0 +1,344 @@
+"""The compact coding: the same bytes again, close to the entropy, and safe on any bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparsedevice.errors import PackedFileError
+from sparsedevice.packing import PackedFile, compact, expand, pack
+from sparsedevice.packing.compact import expand_bytes
+from sparsedevice.packing.entropy import (
+    STATE,
+    Gaps,
+    decode,
+    encode,
+    fit_tables,
+    gap_symbols,
+    lane_starts,
+    low_bits,
+)
+from sparsedevice.packing.format import Kind, decode_head
+from tests.packing.small import patched, write_small
+
+FORMS = [
+    (values, layout, similarity)
+    for values, layout in [
+        ("int8", "sliced"),
+        ("int4", "sliced"),
+        ("int8", "csr"),
+        ("int4", "csr"),
+        ("f32", "csr"),
+        ("f16", "csr"),
+    ]
+    for similarity in ("cosine", "dot")
+]
+HEADER = 72
+
+
+def table(rng: np.random.Generator, n: int, dim: int, least: int, most: int) -> sp.csr_array:
+    """Random sparse rows, columns uniform."""
+    lengths = rng.integers(least, most + 1, n)
+    columns = np.concatenate([np.sort(rng.choice(dim, k, replace=False)) for k in lengths])
+    values = rng.normal(size=len(columns)).astype(np.float32)
+    return sp.csr_array((values, columns, np.concatenate(([0], np.cumsum(lengths)))), shape=(n, dim))
+
+
+def round_trip(path: Path) -> dict:
+    said = compact(path, path.with_suffix(".sdz"))
+    assert said["bytes"] == path.with_suffix(".sdz").stat().st_size <= path.stat().st_size
+    done = expand(path.with_suffix(".sdz"), path.with_suffix(".again"))
+    assert path.with_suffix(".again").read_bytes() == path.read_bytes()
+    assert done["kind"] == said["kind"]
+    return said
+
+
+@pytest.mark.parametrize(("values", "layout", "similarity"), FORMS)
+def test_every_section_comes_back(values, layout, similarity, tmp_path):
+    write_small(tmp_path / "a.sd", values=values, layout=layout, similarity=similarity)
+    assert round_trip(tmp_path / "a.sd")["kind"] == "compact"
+
+
+IDS = st.one_of(
+    st.integers(0, 10**18).map(str),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=6),
+    st.text("ab", min_size=250, max_size=300),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    form=st.sampled_from(FORMS),
+    dim=st.sampled_from([1, 2, 16, 255, 256, 257, 4096]),
+    ids=st.lists(IDS, min_size=1, max_size=30, unique=True),
+    most=st.integers(0, 12),
+)
+def test_any_file(tmp_path_factory, seed, form, dim, ids, most):
+    values, layout, similarity = form
+    path = tmp_path_factory.mktemp("compact") / "a.sd"
+    pack(
+        path,
+        table(np.random.default_rng(seed), len(ids), dim, 0, min(most, dim)),
+        item_ids=ids,
+        values=values,
+        layout="csr" if dim > 256 else layout,
+        similarity=similarity,
+    )
+    round_trip(path)
+
+
+def reference_decode(data, lane_words, tables, indptr, gaps, low) -> list[int]:
+    """The decoder as docs/compact.md describes it, one symbol after the other."""
+    words = np.frombuffer(data, "<u2").tolist()
+    below = np.cumsum(tables, axis=1) - tables
+    entries, lanes, lane, at = int(indptr[-1]), len(lane_words), -1, 0
+    columns: list[int] = []
+    for begin, end in zip(indptr[:-1].tolist(), indptr[1:].tolist(), strict=True):
+        while lane + 1 < lanes and begin >= (lane + 1) * entries // lanes:
+            lane += 1
+            x = words[at] | words[at + 1] << 16
+            at += 2
+        column = -1
+        for entry in range(begin, end):
+            table = (column + 1) >> gaps.shift
+            slot = x % 4096
+            symbol = int(np.searchsorted(below[table], slot, "right")) - 1
+            while not tables[table, symbol]:
+                symbol -= 1
+            x = int(tables[table, symbol]) * (x // 4096) + slot - int(below[table, symbol])
+            if x < STATE:
+                x = x << 16 | words[at]
+                at += 1
+            gap = symbol << gaps.low_bits | (int(low[entry]) if gaps.low_bits else 0)
+            column += 1 + gap
+            columns.append(column)
+    assert at == len(words)
+    return columns
+
+
+@pytest.mark.parametrize(("dim", "k"), [(64, 6), (256, 8), (300, 12), (1024, 20)])
+def test_uniform_columns_come_within_a_tenth_of_their_entropy(dim, k):
+    """log2 C(dim, k) bits a row is the least that any coding needs where columns have no structure."""
+    rows = table(np.random.default_rng(1), 8_000, dim, k, k)
+    rows.sort_indices()
+    indptr, columns = rows.indptr.astype(np.int64), rows.indices.astype(np.int32)
+    bits = low_bits(dim)
+    gaps = Gaps(bits, (dim - 1).bit_length())
+    symbols, low, which = gap_symbols(indptr, columns, gaps)
+    tables = fit_tables(symbols, which, gaps.tables(dim), ((dim - 1) >> bits) + 1)
+    words, lane_words = encode(symbols, which, tables, lane_starts(indptr))
+    data = words.astype("<u2").tobytes()
+    assert (decode(memoryview(data), lane_words, tables, indptr, dim, gaps, low) == columns).all()
+    assert reference_decode(data, lane_words, tables, indptr, gaps, low) == columns.tolist()
+    coded_bits = 16 * len(words) + bits * len(columns)
+    assert coded_bits < 1.1 * 8_000 * math.log2(math.comb(dim, k))
+
+
+def test_structure_is_used(tmp_path):
+    """Where columns come in pairs, a row costs less than if they were independent."""
+    rng = np.random.default_rng(2)
+    n = 5000
+    pairs = np.sort(np.argsort(rng.random((n, 32)), axis=1)[:, :3], axis=1)
+    columns = np.stack((2 * pairs, 2 * pairs + 1), axis=2).reshape(-1)
+    values = rng.normal(size=6 * n).astype(np.float32)
+    rows = sp.csr_array((values, columns, np.arange(n + 1) * 6), shape=(n, 64))
+    pack(tmp_path / "a.sd", rows, item_ids=[str(i) for i in range(n)])
+    said = round_trip(tmp_path / "a.sd")
+    assert said["bytes"] < n * (math.log2(math.comb(64, 6)) + 8 * 6) / 8
+
+
+def test_int4_is_half_of_int8(tmp_path):
+    rows = table(np.random.default_rng(3), 10_000, 64, 6, 6)
+    ids = [str(i) for i in range(10_000)]
+    size = {}
+    for values in ("int8", "int4"):
+        pack(tmp_path / f"{values}.sd", rows, item_ids=ids, values=values)
+        size[values] = round_trip(tmp_path / f"{values}.sd")["bytes"]
+    assert size["int8"] < 10_000 * (26.2 * 1.1 + 6 * 8) / 8
+    assert size["int4"] < 10_000 * (26.2 * 1.1 + 6 * 4) / 8
+
+
+def test_ids_take_no_more_than_front_coded_and_deflated(tmp_path):
+    n = 3000
+    items = sp.csr_array(np.eye(1, 8, dtype=np.float32)[np.zeros(n, int)])
+    for name, ids in (
+        ("numbers", [str(10_000 + 3 * i) for i in range(n)]),
+        ("paths", sorted(f"/shop/{i % 7}/article-{i:06d}.html" for i in range(n))),
+    ):
+        pack(tmp_path / f"{name}.sd", items, item_ids=ids)
+        with_ids = round_trip(tmp_path / f"{name}.sd")["bytes"]
+        assert with_ids < len(zlib.compress("\n".join(ids).encode(), 9))
+
+
+def test_a_file_of_another_writer_is_kept_whole(tmp_path):
+    write_small(tmp_path / "a.sd")
+    data = (tmp_path / "a.sd").read_bytes()
+    scales = decode_head(memoryview(data))[1][Kind.ITEM_SCALES]
+    other = patched(data, Kind.ITEM_SCALES, scales.length - 4, np.float32(2).tobytes())
+    (tmp_path / "b.sd").write_bytes(other)
+    said = round_trip(tmp_path / "b.sd")
+    assert said["kind"] == "full"
+    assert "another writer" in said["reason"]
+
+
+def test_a_damaged_file_is_not_coded(tmp_path):
+    write_small(tmp_path / "a.sd")
+    data = bytearray((tmp_path / "a.sd").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "a.sd").write_bytes(data)
+    with pytest.raises(PackedFileError):
+        compact(tmp_path / "a.sd", tmp_path / "a.sdz")
+
+
+def test_truncated_files_are_refused(tmp_path):
+    write_small(tmp_path / "a.sd")
+    compact(tmp_path / "a.sd", tmp_path / "a.sdz")
+    coded = (tmp_path / "a.sdz").read_bytes()
+    for length in range(len(coded)):
+        with pytest.raises(PackedFileError):
+            expand_bytes(coded[:length])
+    with pytest.raises(PackedFileError):
+        expand_bytes(coded + b"\0")
+
+
+def test_flipped_files_are_refused(tmp_path):
+    write_small(tmp_path / "a.sd")
+    compact(tmp_path / "a.sd", tmp_path / "a.sdz")
+    coded = (tmp_path / "a.sdz").read_bytes()
+    rng = random.Random(1)
+    for _ in range(3000):
+        copy = bytearray(coded)
+        for _ in range(rng.choice((1, 1, 2, 8))):
+            copy[rng.randrange(len(copy))] ^= rng.randrange(1, 256)
+        if copy != coded:
+            with pytest.raises(PackedFileError):
+                expand_bytes(bytes(copy))
+
+
+def parts(coded: bytes) -> tuple[bytes, bytes]:
+    """Body and words."""
+    size = int.from_bytes(coded[32:40], "little")
+    return zlib.decompress(coded[HEADER : HEADER + size]), coded[HEADER + size :]
+
+
+def sealed(coded: bytes, body: bytes, words: bytes, /, **claims: int) -> bytes:
+    """The file with other parts, its sizes and checksum made right, except for sizes that are given."""
+    stream = zlib.compress(body, 1)
+    head = bytearray(coded[:HEADER])
+    sizes = {
+        "packed": int.from_bytes(head[16:24], "little"),
+        "body": len(body),
+        "stream": len(stream),
+    } | claims
+    head[16:40] = b"".join(size.to_bytes(8, "little") for size in sizes.values())
+    whole = head + stream + words
+    whole[12:16] = bytes(4)
+    whole[12:16] = zlib.crc32(whole).to_bytes(4, "little")
+    return bytes(whole)
+
+
+@pytest.mark.parametrize(("values", "dim"), [("int8", 64), ("int4", 64), ("f16", 300)])
+def test_parts_with_flipped_bytes_never_give_another_file(values, dim, tmp_path):
+    """With checksums made right, so that tables, lanes and words are reached with wrong numbers in them."""
+    rng = np.random.default_rng(4)
+    pack(
+        tmp_path / "a.sd",
+        table(rng, 900, dim, 2, 8),
+        item_ids=[f"id {i}" for i in range(900)],
+        users=table(rng, 9, dim, 2, 8),
+        user_ids=[str(i) for i in range(9)],
+        seen=sp.csr_array(rng.random((9, 900)) < 0.05),
+        values=values,
+    )
+    compact(tmp_path / "a.sd", tmp_path / "a.sdz")
+    coded, packed = (tmp_path / "a.sdz").read_bytes(), (tmp_path / "a.sd").read_bytes()
+    body, words = parts(coded)
+    assert expand_bytes(sealed(coded, body, words)) == packed
+    python_rng, promises = random.Random(2), set()
+    for _ in range(500):
+        damaged = [bytearray(body), bytearray(words)]
+        part = damaged[python_rng.random() < 0.4]
+        at = python_rng.randrange(min(100, len(part)) if python_rng.random() < 0.3 else len(part))
+        part[at] ^= python_rng.randrange(1, 256)
+        if python_rng.random() < 0.2:
+            del part[python_rng.randrange(len(part)) :]
+        try:
+            assert expand_bytes(sealed(coded, *map(bytes, damaged))) == packed
+        except PackedFileError as error:
+            promises.add(error.promise)
+    assert promises >= {"body", "words", "result"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.data(), seed=st.integers(0, 10**6), dim=st.sampled_from([2, 64, 256, 300]), n=st.integers(1, 900)
+)
+def test_lanes_with_any_tables_and_words_are_safe(data, seed, dim, n):
+    """The decoder alone, with tables and words that no encoder writes: it answers or refuses."""
+    rng = np.random.default_rng(seed)
+    bits = low_bits(dim)
+    gaps = Gaps(bits, data.draw(st.integers(bits, 12)))
+    indptr = np.concatenate(([0], np.cumsum(rng.integers(0, 9, n))))
+    width = ((dim - 1) >> bits) + 1
+    tables = rng.multinomial(4096, rng.dirichlet(np.full(width, 0.1)), gaps.tables(dim)).astype(np.uint16)
+    tables[rng.random(len(tables)) < 0.2] = 0
+    if data.draw(st.booleans()):
+        tables[rng.integers(len(tables)), rng.integers(width)] = rng.integers(0, 65536)
+    lane_words = rng.integers(0, 400, len(lane_starts(indptr)) - 1)
+    words = memoryview(rng.bytes(2 * int(lane_words.sum())))
+    low = rng.integers(0, 256, int(indptr[-1])).astype(np.uint8)
+    with contextlib.suppress(PackedFileError):
+        assert decode(words, lane_words, tables, indptr, dim, gaps, low).max(initial=0) < dim
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"packed": 2**63},
+        {"packed": 10**9},
+        {"body": 2**63},
+        {"body": 10**8},
+        {"stream": 2**63},
+        {"packed": 10},
+    ],
+)
+def test_claimed_sizes_are_bounded(claims, tmp_path):
+    write_small(tmp_path / "a.sd")
+    compact(tmp_path / "a.sd", tmp_path / "a.sdz")
+    coded = (tmp_path / "a.sdz").read_bytes()
+    with pytest.raises(PackedFileError) as caught:
+        expand_bytes(sealed(coded, *parts(coded), **claims))
+    assert caught.value.promise in ("lengths", "body")
+
+
+def test_many_entries_that_cost_no_bits_are_refused(tmp_path):
+    """A symbol of frequency 4096 takes no word, so rows can claim what no packed file of this size holds."""
+    pack(
+        tmp_path / "a.sd",
+        sp.csr_array(np.ones((1000, 1), np.float32)),
+        item_ids=[f"x{i}" for i in range(1000)],
+    )
+    compact(tmp_path / "a.sd", tmp_path / "a.sdz")
+    coded = (tmp_path / "a.sdz").read_bytes()
+    body, words = parts(coded)
+    assert words == 2 * STATE.to_bytes(4, "little")
+    lengths = np.full(1000, 4096, np.uint16).view(np.uint8).reshape(-1, 2).T.tobytes()
+    with pytest.raises(PackedFileError, match="entries do not fit"):
+        expand_bytes(sealed(coded, body[:16] + lengths + body[2016:], words))
+
+
+def test_opened_after_expanding(tmp_path):
+    write_small(tmp_path / "a.sd")
+    compact(tmp_path / "a.sd", tmp_path / "a.sdz")
+    expand(tmp_path / "a.sdz", tmp_path / "b.sd")
+    assert PackedFile.open(tmp_path / "b.sd").n_items == 70
