@@ -124,7 +124,9 @@ class Bundle:
             "values": sizes["values"],
             "layout": sizes["layout"],
         }
-        out |= {f"bytes of {name}": size for name, size in self.file_bytes.items()}
+        for name, size in self.file_bytes.items():
+            part = f"bytes of {name.split('/')[0]}"
+            out[part] = out.get(part, 0) + size
         for users in ("shipped", "folded"):
             measured = accuracy.get(users)
             if measured:
@@ -231,7 +233,7 @@ def _target_of(path: Path, manifest: dict[str, Any]) -> Target:
 
 def _check_file(path: Path, name: str, entry: dict[str, Any], *, verify: bool) -> None:
     file = path / name
-    if Path(name).name != name or not file.is_file():
+    if Path(name).is_absolute() or ".." in Path(name).parts or not file.is_file():
         raise BundleError(f"{path} is incomplete: {name} is missing; export the run again")
     size = file.stat().st_size
     if size != entry["bytes"]:

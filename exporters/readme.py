@@ -75,6 +75,7 @@ _WHAT = {
     "icon.svg": "the page's icon",
     "app.webmanifest": "lets a phone install the page as an app",
     "service-worker.js": "keeps all of it on the device, for use without a network",
+    "android/": "the Gradle project: library, demo app, and tools that build it without an SDK",
 }
 
 
@@ -100,7 +101,7 @@ def render_readme(
         values=packed.values,
         target=target.name,
         version=content["sparsedevice"],
-        files="\n".join(f"| `{name}` | {_WHAT[name]} |" for name in names),
+        files="\n".join(f"| `{name}` | {_WHAT[name]} |" for name in _listed(names)),
         accuracy=_accuracy(content["accuracy"]),
         history=repr(example),
         joined=",".join(example),
@@ -110,6 +111,11 @@ def render_readme(
         text += _USERS.substitute(user=repr(users.ids[0]), k=k)
     text += target.render_readme(packed, names, example)
     return text
+
+
+def _listed(names: Sequence[str]) -> list[str]:
+    """Files of the bundle's folder; folders once, with a slash."""
+    return list(dict.fromkeys(name if "/" not in name else name.split("/")[0] + "/" for name in names))
 
 
 def _accuracy(accuracy: Mapping[str, Any]) -> str:

@@ -188,6 +188,12 @@ TARGETS: tuple[Target, ...] = (
         writer="sparsedevice.exporters.web:write",
         readme="sparsedevice.exporters.web:render",
     ),
+    Target(
+        name="android",
+        summary="A Gradle project: a Java library over the C core, with a demo app that has the model in it.",
+        writer="sparsedevice.exporters.android:write",
+        readme="sparsedevice.exporters.android:render",
+    ),
 )
 
 

@@ -5,8 +5,8 @@
     adb install -r app/build/outputs/sparsedevice-demo.apk
 
 Needs a JDK, aapt, zipalign, apksigner, clang and lld; dx and android.jar come from DX_JAR and ANDROID_JAR, or
-from Debian 11's packages (tools/debian.py). The key is a debug key made on the spot: sign what you publish with
-your own.
+from Debian 11's packages (tools/debian.py). The key is a debug key made on the spot: sign what you publish
+with your own.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def build(out: Path, work: Path) -> None:
     assets = project() / "app" / "src" / "main" / "assets"
     if not (assets / "model.sd").is_file():
         raise SystemExit(
-            f"{assets / 'model.sd'} is missing: export a run with --target android and build in its folder, or"
+            f"{assets / 'model.sd'} is missing: export a run with --target android and build there, or"
             " copy a packed file there"
         )
     if missing():

@@ -1,7 +1,7 @@
 """dx and android.jar from Debian 11 (bullseye), where no Android SDK is installed.
 
 Debian 12 has neither. The two packages are downloaded and unpacked into a folder; nothing is installed, and
-the system's own package sources stay as they are: bullseye is asked from the same mirror by a list of its own.
+the system's own package sources stay as they are: bullseye is asked from the same mirror by another list.
 """
 
 from __future__ import annotations

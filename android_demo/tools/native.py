@@ -24,8 +24,19 @@ TARGETS = {
 SYMBOLS = ("memcpy", "memmove", "memset", "getauxval")
 ARM_SYMBOLS = ("__aeabi_memcpy", "__aeabi_memcpy4", "__aeabi_memcpy8", "__aeabi_memclr", "__aeabi_memclr4",
                "__aeabi_memclr8", "__aeabi_memset", "__aeabi_memset4", "__aeabi_memset8")  # fmt: skip
+#: Beginnings of the names of the core's sources for other places.
+ELSEWHERE = ("sd_python", "sd_wasm")
 PAGE = 16384
-FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra"]
+FLAGS = [
+    "-std=c11",
+    "-O3",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+    "-fPIC",
+    "-ffunction-sections",
+    "-Wall",
+    "-Wextra",
+]
 FREESTANDING = ["-ffreestanding", "-nostdlibinc", "-nostdlib", "-fno-stack-protector", "-shared"]
 LINKER = ["-fuse-ld=lld", f"-Wl,-z,max-page-size={PAGE}", "-Wl,--hash-style=both", "-Wl,--no-undefined",
           "-Wl,--gc-sections", "-Wl,-z,relro", "-Wl,-z,now", "-Wl,--build-id=sha1", "-Wl,-s"]  # fmt: skip
@@ -65,7 +76,7 @@ def core_folder() -> Path:
 
 def sources() -> list[Path]:
     """The JNI code and the core."""
-    core = [path for path in core_folder().glob("sd_*.c") if path.name not in ("sd_python.c", "sd_wasm.c")]
+    core = [path for path in core_folder().glob("sd_*.c") if not path.name.startswith(ELSEWHERE)]
     return [project() / "sparsedevice" / "src" / "main" / "cpp" / "sparsedevice_jni.c", *sorted(core)]
 
 

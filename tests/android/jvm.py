@@ -52,7 +52,7 @@ def compiler() -> str | None:
 
 def core_sources() -> list[Path]:
     """The C core without its Python binding."""
-    return sorted(path for path in CORE.glob("sd_*.c") if path.name != "sd_python.c")
+    return sorted(path for path in CORE.glob("sd_*.c") if not path.name.startswith("sd_python"))
 
 
 def build_classes(folder: Path) -> Path:
