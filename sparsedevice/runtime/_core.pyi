@@ -19,21 +19,6 @@ def decode_lanes(
     /,
 ) -> bool: ...
 
-def decode_lanes(
-    words: Any,
-    lane_words: Any,
-    lengths: Any,
-    frequencies: Any,
-    low: Any,
-    out: Any,
-    n_symbols: int,
-    limit: int,
-    gaps: bool,
-    shift: int,
-    low_bits: int,
-    /,
-) -> bool: ...
-
 class FormatError(Exception): ...
 
 @final
