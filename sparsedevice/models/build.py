@@ -84,6 +84,7 @@ def resolved_method(config: TrainConfig) -> Method:
         watched_share=config.watched_share,
         rho0=config.rho0,
         rho_end=config.rho_end,
+        explore=config.explore,
         widen=config.widen,
     )
     if method.initial == "popularity" and config.fan_in != "global":

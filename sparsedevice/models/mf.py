@@ -7,13 +7,16 @@ import torch
 from torch import Tensor
 
 from sparsedevice.sparse.mover import ShapeMover
+from sparsedevice.sparse.table import Active
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
-from sparsedevice.training.optimizer import Table, normalise_rows, update_rows
+from sparsedevice.training.optimizer import Table, normalise_rows, project_rows, update_rows
 from sparsedevice.training.softmax import softmax_loss_
 
 # Item rows that are dense at one time in a step; never more than a quarter of the table.
 ITEM_ROWS = 4096
+# A user occurs once an epoch, an item in many steps: items are cut to their largest entries in every third.
+ITEM_PROJECTION = 3
 
 
 class MatrixFactorization:
@@ -41,12 +44,13 @@ class MatrixFactorization:
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
 
-    def step(self, batch: Batch, lr: float, *, last: bool, progress: float) -> float:
+    def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch.
 
         Args:
             batch: users, positives and sampled items.
             lr: length of the step.
+            step: number of this step in training.
             last: whether this is the last step before the shape moves.
             progress: share of training done, 0 to 1.
 
@@ -86,11 +90,18 @@ class MatrixFactorization:
             item_gradient = self._product(block_scores.T, x)
             if watching.get("items"):
                 self.movers["items"].observe(active.rows, item_gradient)
-            update_rows(items, active, item_gradient, lr, unit_rows=True)
+            self._update("items", active, item_gradient, lr, project=step % ITEM_PROJECTION == 0)
         if watching.get("users"):
             self.movers["users"].observe(user_rows, user_gradient)
-        update_rows(users, user_active, user_gradient, lr, unit_rows=True)
+        self._update("users", user_active, user_gradient, lr, project=True)
         return loss
+
+    def _update(self, name: str, active: Active, gradient: Tensor, lr: float, *, project: bool) -> None:
+        table, mover = self.tables[name], self.movers.get(name)
+        if project and mover is not None and mover.explore > 0:
+            project_rows(mover.table, active, gradient, lr, explore=mover.explore)
+        else:
+            update_rows(table, active, gradient, lr, unit_rows=True)
 
     def end_period(self, period: int, progress: float) -> None:
         """Move the shapes, and bring the rows that changed back to length 1."""

@@ -17,6 +17,8 @@ class ShapeMover:
 
     Attributes:
         table: the table whose shape moves.
+        explore: weight of inactive entries' gradient in steps that project rows; 0 where steps keep the
+            shape.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class ShapeMover:
             seed: of the watched rows and of random growth.
         """
         self.table = table
+        self.explore = method.explore
         self._method = method
         self._schedule = schedule
         self._lengths = lengths

@@ -25,6 +25,8 @@ class Method:
         rho0: share of a row's entries that the first update swaps.
         rho_end: fraction of training after which the shape rests.
         regret: dropped entries may be grown back in the same update.
+        explore: above 0, every step cuts its rows back to their largest entries, and inactive entries take
+            part with this weight on their gradient; 0 leaves the shape alone between two updates.
         widen: fan-in at the start over the final one; above 1 the fan-in is annealed.
     """
 
@@ -35,6 +37,7 @@ class Method:
     rho0: float = 0.3
     rho_end: float = 0.75
     regret: bool = False
+    explore: float = 0.0
     widen: float = 1.0
 
     def with_parts(self, **parts: Any) -> Method:
@@ -47,7 +50,13 @@ class Method:
         for name, value, choices in (("initial", method.initial, INITIAL), ("grow", method.grow, GROW)):
             if value not in choices:
                 raise ConfigError(f"{name} {value!r} is unknown; choose one of {', '.join(choices)}")
-        for name, low, high in (("watched_share", 0, 1), ("rho0", 0, 1), ("rho_end", 0, 1), ("widen", 1, 64)):
+        for name, low, high in (
+            ("watched_share", 0, 1),
+            ("rho0", 0, 1),
+            ("rho_end", 0, 1),
+            ("explore", 0, 1),
+            ("widen", 1, 64),
+        ):
             number = getattr(method, name)
             if not low <= number <= high or (low == 0 and name == "watched_share" and number == 0):
                 raise ConfigError(f"{name} {number} is outside {low} to {high}")
@@ -63,6 +72,7 @@ METHODS: dict[str, Method] = {
         "SparseRec (arXiv 2411.12205): NMF shape, accumulated gradients, sampled rows; details are ours",
         initial="nmf",
         grow="accumulated",
+        explore=0.3,
     ),
     "dsl": Method(
         "DSL (arXiv 2402.02855): random shape, magnitude drop, last-batch gradient growth with regret",
@@ -78,6 +88,11 @@ METHODS: dict[str, Method] = {
         "A random shape that never moves, entries by popularity (global budget)", initial="popularity"
     ),
     "static-nmf": Method("The NMF shape, never moved", initial="nmf"),
+    "projected": Method(
+        "Projection alone (iterative hard thresholding): NMF shape, no periodic updates; ours",
+        initial="nmf",
+        explore=0.3,
+    ),
     "annealed": Method(
         "Annealed fan-in (Compressed ELSA, arXiv 2602.09935): over-complete start, exponential to the budget",
         widen=2.0,

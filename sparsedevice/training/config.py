@@ -38,6 +38,7 @@ class TrainConfig:
         watched_share: part of the method to replace.
         rho0: part of the method to replace.
         rho_end: part of the method to replace.
+        explore: part of the method to replace.
         widen: part of the method to replace.
         delta_t: epochs between two moves of the shape.
         validation_every: epochs between two looks at the validation cut; 0 never looks.
@@ -60,7 +61,7 @@ class TrainConfig:
     epochs: int | None = None
     batch_users: int | None = None
     negatives: int | None = None
-    lr: float = 0.5
+    lr: float = 1.0
     temperature: float | None = None
     temperature2: float | None = None
     initial: str | None = None
@@ -68,6 +69,7 @@ class TrainConfig:
     watched_share: float | None = None
     rho0: float | None = None
     rho_end: float | None = None
+    explore: float | None = None
     widen: float | None = None
     delta_t: float = 1.0
     validation_every: int = 5
@@ -108,7 +110,7 @@ class TrainConfig:
         epochs = self.epochs if self.epochs is not None else default_epochs(n_interactions)
         return replace(
             self,
-            dim=self.dim if self.dim is not None else 128,
+            dim=self.dim if self.dim is not None else default_dim(n_items),
             epochs=epochs,
             batch_users=self.batch_users if self.batch_users is not None else max(1, min(256, n_users // 8)),
             negatives=self.negatives if self.negatives is not None else min(2048, n_items),
@@ -135,9 +137,14 @@ class TrainConfig:
         return cls(**value)
 
 
+def default_dim(n_items: int) -> int:
+    """Wide tables with few entries a row: 128 columns, 256 for catalogues of more than ten thousand items."""
+    return 128 if n_items <= 10_000 else 256
+
+
 def default_epochs(n_interactions: int) -> int:
-    """More passes for fewer interactions, 60 at most per million."""
-    return int(max(20, min(200, 60_000_000 / max(n_interactions, 1))))
+    """Passes over 40 million interactions in all, between 20 and 200."""
+    return int(max(20, min(200, 40_000_000 / max(n_interactions, 1))))
 
 
 def default_temperature(n_users: int, n_items: int, n_interactions: int) -> float:

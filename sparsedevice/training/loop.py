@@ -130,7 +130,7 @@ class Trainer:
         lr = self._config.lr * 0.5 * (1 + math.cos(math.pi * progress))
         batch = self._batches.batch(order, epoch, step)
         last = (position.step + 1) % self._period == 0
-        position.loss += self.model.step(batch, lr, last=last, progress=progress)
+        position.loss += self.model.step(batch, lr, step=position.step, last=last, progress=progress)
         position.step += 1
         if last:
             self.model.end_period(position.step // self._period - 1, position.step / self._total)

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from sparsedevice.sparse.dense import DenseTable
 from sparsedevice.sparse.initial import random_shape
 from sparsedevice.sparse.table import SparseTable
-from sparsedevice.training.optimizer import normalise_rows, update_rows
+from sparsedevice.training.optimizer import normalise_rows, project_rows, update_rows
 
 
 def test_sparse_and_dense_tables_take_the_same_steps() -> None:
@@ -47,3 +48,31 @@ def test_normalise_leaves_zero_rows() -> None:
     table = DenseTable(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     normalise_rows(table, torch.tensor([0, 1]))
     assert table.values.tolist() == [0.6000000238418579, 0.800000011920929, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("fan_in", [3, None])
+def test_projection_is_hard_thresholding_of_the_dense_step(fan_in: int | None) -> None:
+    """Against the same step on dense rows, in numpy, for equal and for unequal rows."""
+    lengths = np.full(5, fan_in) if fan_in else np.array([1, 4, 2, 6, 3])
+    table = SparseTable.from_csr(random_shape(lengths, 9, np.random.default_rng(3)))
+    rows = torch.tensor([0, 2, 3])
+    before = table.to_csr().toarray()[rows.numpy()]
+    gradient = torch.randn(3, 9, generator=torch.Generator().manual_seed(5))
+    project_rows(table, table.active(rows), gradient, 0.7, explore=0.4)
+
+    tangent = gradient.numpy() - (gradient.numpy() * before).sum(1, keepdims=True) * before
+    norm = np.sqrt(((tangent * (before != 0)) ** 2).sum(1, keepdims=True))
+    stepped = before - 0.7 / norm * tangent * np.where(before != 0, 1.0, 0.4)
+    expected = np.zeros_like(stepped)
+    for place, length in enumerate(lengths[rows.numpy()]):
+        kept = np.argsort(-np.abs(stepped[place]))[:length]
+        expected[place, kept] = stepped[place, kept] / np.linalg.norm(stepped[place, kept])
+    csr = table.to_csr()
+    csr.check_format(full_check=True)
+    assert csr.has_sorted_indices
+    np.testing.assert_allclose(csr.toarray()[rows.numpy()], expected, atol=1e-5)
+    np.testing.assert_array_equal(np.diff(csr.indptr), lengths)
+    # First moments: a tenth of the gradient where the entry was active, zero where it is new.
+    csr.data = table.first.numpy()
+    moments = np.where((before != 0) & (expected != 0), 0.1 * tangent, 0.0)
+    np.testing.assert_allclose(csr.toarray()[rows.numpy()], moments, atol=1e-6)
