@@ -225,16 +225,13 @@ static sd_collect *choose_collect(const sd_model *model) {
     return sd_collect_scalar;
 }
 
-/* Rows lie longest first. Under cosine the short rows have the scores furthest from zero, so they
- * come first here: the bound rises early and little is kept that has to be thrown out again. */
+/* In the order of the file, so that memory is read ahead: any other order takes twice as long or
+ * more where a catalogue does not fit the caches. */
 static void scan_all(const sd_model *model, job *jobs, uint32_t n_jobs) {
     float scores[SD_CHUNK_ROWS];
     sd_scan *scan = sd_choose_scan(model);
     sd_collect *collect = choose_collect(model);
-    uint32_t n_chunks = (model->n_items + SD_CHUNK_ROWS - 1) / SD_CHUNK_ROWS;
-    for (uint32_t chunk = 0; chunk < n_chunks; chunk++) {
-        int forward = model->similarity == SD_DOT;
-        uint32_t first = (forward ? chunk : n_chunks - 1 - chunk) * SD_CHUNK_ROWS;
+    for (uint32_t first = 0; first < model->n_items; first += SD_CHUNK_ROWS) {
         uint32_t count = sd_min(model->n_items - first, SD_CHUNK_ROWS);
         uint32_t whole = (count + SD_SLICE_ROWS - 1) & ~(SD_SLICE_ROWS - 1);
         for (uint32_t i = 0; i < n_jobs; i++) {
