@@ -61,6 +61,8 @@ _WHAT = {
     "CMakeLists.txt": "builds the core as a library, and the tools",
     "Makefile": "the same without CMake; also for other machines",
     "sd_rows.h": "puts questions in rows of tensors to the core",
+    "sd_onnx.c": "the operator `com.sparsedevice::ScoreTopK` for onnxruntime",
+    "sd_ort.h": "the entries of onnxruntime's C interface that the operator calls",
     "sd_executorch.cpp": "the operator `sparsedevice::score_topk` for ExecuTorch",
     "sd_executorch_run.cpp": "a command-line runner without Python and torch",
     "vocabulary.json": "ids and titles by row, for apps that have no reader of packed files",

@@ -14,7 +14,16 @@ from .recommender import CRecommender
 #: Sources that every bundle of this target holds as they are.
 SOURCES = Path(__file__).parent / "csrc"
 
-__all__ = ["HEADER_NAME", "SOURCE_NAME", "CRecommender", "amalgamate", "open_artefact", "render", "write", "write_core"]
+__all__ = [
+    "HEADER_NAME",
+    "SOURCE_NAME",
+    "CRecommender",
+    "amalgamate",
+    "open_artefact",
+    "render",
+    "write",
+    "write_core",
+]
 
 
 def write(packed: PackedFile, folder: Path) -> list[str]:  # noqa: ARG001

@@ -10,10 +10,20 @@ from sparsedevice import __version__
 
 CORE = Path(sparsedevice.runtime.__file__).parent / "csrc"
 HEADER_NAME, SOURCE_NAME = "sparsedevice.h", "sparsedevice.c"
-#: Bindings and kernels that other targets build by themselves.
-_LEFT_OUT = ("sd_python.c", "sd_wasm.c")
-#: Raises the instruction set for all code after it, so it comes last.
-_LAST = ("sd_neon_dot.c",)
+#: Files of the core for every machine that has a C library's headers; the last one raises the instruction set
+#: for all code after it.
+FILES = (
+    "sd_core.c",
+    "sd_crc32.c",
+    "sd_query.c",
+    "sd_scan.c",
+    "sd_text.c",
+    "sd_topk.c",
+    "sd_verify.c",
+    "sd_x86.c",
+    "sd_neon.c",
+    "sd_neon_dot.c",
+)
 
 _HEAD = """\
 /* sparsedevice {version}, {what}. Made from the files of the project's sparsedevice/runtime/csrc.
@@ -38,13 +48,24 @@ _DEFINED = re.compile(r"^(?:static|SD_INLINE)\b[^;=]*?\b(\w+)\(|^\} (\w+);|^type
 def amalgamate() -> tuple[str, str]:
     """The header and the source."""
     header = _HEAD.format(version=__version__, what="the interface") + _read("sd_core.h")
-    names = sorted(path.name for path in CORE.glob("*.c") if path.name not in _LEFT_OUT)
-    ordered = [*(name for name in names if name not in _LAST), *(name for name in names if name in _LAST)]
     seen = {"sd_core.h"}
     parts = [_HEAD.format(version=__version__, what="the core"), f'#include "{HEADER_NAME}"\n', _NEON]
-    for name in ordered:
-        parts.append(f"\n/* ---- {name} ---- */\n{_inlined(name, seen, again=name in _LAST)}")
+    taken: set[str] = set()
+    for name in FILES:
+        own = set(_local_names(_read(name)))
+        clashes = sorted(own & taken)
+        taken |= own
+        stem = name.removesuffix(".c").removeprefix("sd_")
+        parts.append(f"\n/* ---- {name} ---- */\n")
+        parts += [f"#define {word} {word}_{stem}\n" for word in clashes]
+        parts.append(_inlined(name, seen, again=name == FILES[-1]))
+        parts += [f"#undef {word}\n" for word in clashes]
     return header, "".join(parts)
+
+
+def _local_names(text: str) -> list[str]:
+    """Functions and types that a file keeps to itself."""
+    return [next(filter(None, found)) for found in _DEFINED.findall(text)]
 
 
 def _read(name: str) -> str:
@@ -74,7 +95,7 @@ def _inlined(name: str, seen: set[str], *, again: bool) -> str:
 
 def _renamed(name: str, seen: set[str]) -> str:
     text = _inlined(name, seen, again=False)
-    own = sorted({next(filter(None, found)) for found in _DEFINED.findall(text)})
+    own = sorted(set(_local_names(text)))
     guard = re.search(r"^#ifndef (\w+_H)$", text, re.M)
     assert guard is not None, f"{name} has no include guard"
     # The new names stay to the end of the source, for the code after the header that uses them.

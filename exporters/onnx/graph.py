@@ -50,28 +50,29 @@ def build_graph(packed: PackedFile) -> onnx.GraphProto:
     query = _query(builder, packed, groups)
     eligible = _eligible(builder, packed.n_items, groups[-1].start + groups[-1].n_rows)
     _top_rows(builder, query, groups, rows, packed.similarity, eligible)
-    inputs: list[tuple[str, str | int]] = [
-        ("history", "h"),
-        ("user", 1),
-        ("like", 1),
-        ("excluded", "e"),
-        ("candidates", "c"),
-        ("k", 1),
-    ]
     return helper.make_graph(
-        builder.nodes,
-        "sparsedevice",
-        [
-            helper.make_tensor_value_info(name, INT64, [size])
-            for name, size in inputs
-            if name != "user" or with_users
-        ],
-        [
-            helper.make_tensor_value_info("rows", INT64, ["m"]),
-            helper.make_tensor_value_info("scores", FLOAT, ["m"]),
-        ],
-        builder.initializers,
+        builder.nodes, "sparsedevice", graph_inputs(users=with_users), graph_outputs(), builder.initializers
     )
+
+
+def graph_inputs(*, users: bool) -> list[onnx.ValueInfoProto]:
+    """The inputs of a recommender's graph, in their order; ``user`` only with ``users``."""
+    sizes: dict[str, str | int] = {
+        "history": "h", "user": 1, "like": 1, "excluded": "e", "candidates": "c", "k": 1
+    }  # fmt: skip
+    return [
+        helper.make_tensor_value_info(name, INT64, [size])
+        for name, size in sizes.items()
+        if name != "user" or users
+    ]
+
+
+def graph_outputs() -> list[onnx.ValueInfoProto]:
+    """The outputs of a recommender's graph."""
+    return [
+        helper.make_tensor_value_info("rows", INT64, ["m"]),
+        helper.make_tensor_value_info("scores", FLOAT, ["m"]),
+    ]
 
 
 def _store(b: Builder, groups: Sequence[Group]) -> None:

@@ -21,13 +21,13 @@ class OnnxRecommender(RowRecommender):
         session: the ``onnxruntime.InferenceSession``.
     """
 
-    def __init__(self, packed: PackedFile, model: str | Path, *, threads: int = 1) -> None:
+    def __init__(self, packed: PackedFile, model: str | Path, *, library: Path | None = None) -> None:
         """Load a model.
 
         Args:
             packed: the packed file that the model was made of.
             model: the ``.onnx`` file.
-            threads: threads inside an operator.
+            library: a library of operators that the model needs.
 
         Raises:
             MissingExtraError: if onnxruntime is not installed.
@@ -36,12 +36,14 @@ class OnnxRecommender(RowRecommender):
         super().__init__(packed)
         runtime = require("onnxruntime", extra="onnx")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         # Idle threads that spin cost battery; an arena keeps memory that one query needed for ever.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.enable_cpu_mem_arena = False
         try:
+            if library is not None:
+                options.register_custom_ops_library(str(library))
             self.session = runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         except Exception as error:
             reason = str(error).splitlines()[0]
