@@ -73,7 +73,9 @@ export class SparseRecommender {
   #encoder = new TextEncoder();
   #decoder = new TextDecoder();
   #index = null;
-  #views = null;
+  #u8;
+  #u32;
+  #f32;
 
   constructor(token, core, modelAt, modelBytes) {
     if (token !== CONSTRUCT) {
@@ -83,6 +85,7 @@ export class SparseRecommender {
     this.#heap = core.memory;
     this.#modelBytes = modelBytes;
     this.#work = align(modelAt + modelBytes);
+    this.#view();
     const raw = Object.fromEntries(INFO.map((name, i) => [name, core.info(i) >>> 0]));
     this.#info = Object.freeze({
       ...raw,
@@ -153,13 +156,14 @@ export class SparseRecommender {
     const n = this.#count("items", items);
     const at = this.#take(4 * n);
     for (let i = 0; i < n; i++) {
-      this.#u32()[at / 4 + i] = this.#mustFind(ITEMS, items[i]);
+      const row = this.#mustFind(ITEMS, items[i]); /* may move the views */
+      this.#u32[at / 4 + i] = row;
     }
     const need = this.#core.ask(source, row, historyAt, nHistory, 1, 0, 0, 0, at, n) >>> 0;
     const scratch = this.#take(need);
     const scores = this.#take(4 * n);
     check(this.#core, this.#core.score(scratch, need, scores));
-    return this.#f32().slice(scores / 4, scores / 4 + n);
+    return this.#f32.slice(scores / 4, scores / 4 + n);
   }
 
   lookup(ids) {
@@ -170,10 +174,10 @@ export class SparseRecommender {
     const rows = [];
     for (let i = 0; i < n; i++) {
       check(this.#core, this.#core.row(this.#mustFind(ITEMS, ids[i]), columns, values, count));
-      const found = this.#u32()[count / 4];
+      const found = this.#u32[count / 4];
       rows.push({
         columns: new Uint16Array(this.#heap.buffer, columns, found).slice(),
-        values: this.#f32().slice(values / 4, values / 4 + found),
+        values: this.#f32.slice(values / 4, values / 4 + found),
       });
     }
     return rows;
@@ -213,10 +217,10 @@ export class SparseRecommender {
     const [scratch, rows, scores] = [this.#take(need), this.#take(4 * most), this.#take(4 * most)];
     const count = this.#take(4);
     check(this.#core, this.#core.recommend(scratch, need, rows, scores, count));
-    const items = new Array(this.#u32()[count / 4]);
+    const items = new Array(this.#u32[count / 4]);
     for (let i = 0; i < items.length; i++) {
-      items[i] = this.#item(this.#u32()[rows / 4 + i]);
-      items[i].score = this.#f32()[scores / 4 + i];
+      items[i] = this.#item(this.#u32[rows / 4 + i]);
+      items[i].score = this.#f32[scores / 4 + i];
     }
     return { items, unknown };
   }
@@ -229,7 +233,7 @@ export class SparseRecommender {
   #string(text, row) {
     const at = this.#core.string(text, row) >>> 0;
     const end = at + (this.#core.string_length() >>> 0);
-    const u8 = this.#u8();
+    const u8 = this.#u8;
     let ascii = ""; /* most strings are short and ASCII: a call of the decoder costs more than they do */
     for (let i = at; i < end; i++) {
       if (u8[i] > 127 || i - at > SHORT) {
@@ -258,7 +262,7 @@ export class SparseRecommender {
       if (row === NO_ROW) {
         unknown.push(String(id));
       } else {
-        this.#u32()[at / 4 + count++] = row;
+        this.#u32[at / 4 + count++] = row;
       }
     }
     return [at, count];
@@ -276,7 +280,7 @@ export class SparseRecommender {
 
   /* Write a string as UTF-8; returns its bytes. */
   #encode(text, at) {
-    const u8 = this.#u8();
+    const u8 = this.#u8;
     for (let i = 0; i < text.length; i++) {
       const unit = text.charCodeAt(i);
       if (unit > 127 || i > SHORT) {
@@ -315,36 +319,19 @@ export class SparseRecommender {
   #take(bytes) {
     const at = this.#next;
     this.#next = align(at + bytes);
-    if (this.#next > this.#heap.buffer.byteLength) {
+    if (this.#next > this.#u8.length) {
       reserve(this.#heap, this.#next);
+      this.#view();
     }
     return at;
   }
 
-  /* Growing the memory detaches its views. */
-  #fresh() {
-    if (this.#views?.buffer !== this.#heap.buffer) {
-      const { buffer } = this.#heap;
-      this.#views = {
-        buffer,
-        u8: new Uint8Array(buffer),
-        u32: new Uint32Array(buffer),
-        f32: new Float32Array(buffer),
-      };
-    }
-    return this.#views;
-  }
-
-  #u8() {
-    return this.#fresh().u8;
-  }
-
-  #u32() {
-    return this.#fresh().u32;
-  }
-
-  #f32() {
-    return this.#fresh().f32;
+  /* Growing the memory detaches its views; nothing but the line above makes it grow. */
+  #view() {
+    const { buffer } = this.#heap;
+    this.#u8 = new Uint8Array(buffer);
+    this.#u32 = new Uint32Array(buffer);
+    this.#f32 = new Float32Array(buffer);
   }
 
   /* ---- search ---- */
@@ -424,7 +411,7 @@ function show(value) {
 }
 
 function align(address) {
-  return Math.ceil(address / 64) * 64;
+  return address + 63 - ((address + 63) % 64); /* beyond 2^31, where bit operations end */
 }
 
 function reserve(memory, bytes) {
