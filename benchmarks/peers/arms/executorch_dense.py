@@ -1,0 +1,61 @@
+"""ExecuTorch with XNNPACK: a dense linear layer and topk, float32 or dynamically quantised to int8."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from serve import Loaded, serve
+
+REQUIREMENTS = ["numpy==2.4.6", "torch==2.13.0", "executorch==1.5.1"]
+VARIANTS = ["xnnpack-fp32", "xnnpack-int8"]
+
+
+def load(variant: str, data: Path, k: int) -> Loaded:
+    """Export, then run the program as an app would."""
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+    from executorch.runtime import Runtime
+
+    torch.set_num_threads(1)
+    items, queries = np.load(data / "items.npy"), np.load(data / "queries.npy")
+    n, dim = items.shape
+
+    class Dense(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(dim, n, bias=False)
+
+        def forward(self, query: torch.Tensor) -> torch.Tensor:
+            _, rows = torch.topk(self.linear(query), k)
+            return rows
+
+    model = Dense().eval()
+    model.linear.weight.data = torch.from_numpy(items)
+    example = (torch.from_numpy(queries[:1].copy()),)
+    exported = torch.export.export(model, example).module()
+    if variant == "xnnpack-int8":
+        from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+            XNNPACKQuantizer,
+            get_symmetric_quantization_config,
+        )
+        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+        quantizer = XNNPACKQuantizer()
+        quantizer.set_global(get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True))
+        prepared = prepare_pt2e(exported, quantizer)
+        prepared(*example)
+        exported = convert_pt2e(prepared)
+    program = to_edge_transform_and_lower(
+        torch.export.export(exported, example), partitioner=[XnnpackPartitioner()]
+    ).to_executorch()
+    path = data / f"{variant}.pte"
+    path.write_bytes(program.buffer)
+    method = Runtime.get().load_program(str(path)).load_method("forward")
+    rows = [torch.from_numpy(queries[i : i + 1].copy()) for i in range(len(queries))]
+    return Loaded(lambda query: method.execute([rows[query]])[0].numpy(), path.stat().st_size)
+
+
+if __name__ == "__main__":
+    serve(load, "torch", "executorch.runtime")
