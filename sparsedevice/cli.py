@@ -13,6 +13,7 @@ from sparsedevice.cli_measure import bench
 from sparsedevice.errors import SparseDeviceError
 
 if TYPE_CHECKING:
+    from sparsedevice.data.click_options import ClickFormat, ClickSplitName
     from sparsedevice.data.options import Format, SplitName
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
 
 METHOD = "Method and optimisation"
 READING = "Reading and splitting DATA"
+CLICKS = "Click logs (--model dlrm)"
 TextOrJson = Annotated[Literal["text", "json"], typer.Option(help="How to print the answer.")]
 
 
@@ -114,40 +116,92 @@ def train(
         str, typer.Option(help="auto, given, random, leave-last or time.", rich_help_panel=READING)
     ] = "auto",
     test_fraction: Annotated[
-        float, typer.Option(help="Share of each user's interactions held out.", rich_help_panel=READING)
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            help="Share held out: of each user's interactions, 0.2; of a click log's rows, 0.1.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
     validation_fraction: Annotated[
         float, typer.Option(help="Share of train held out to choose by.", rich_help_panel=READING)
     ] = 0.1,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column of the label, 1 or 0.", rich_help_panel=CLICKS)
+    ] = None,
+    categorical: Annotated[
+        str | None, typer.Option(help="Columns of categories, separated by commas.", rich_help_panel=CLICKS)
+    ] = None,
+    numeric: Annotated[
+        str | None, typer.Option(help="Columns of numbers, separated by commas.", rich_help_panel=CLICKS)
+    ] = None,
+    lists: Annotated[
+        str | None, typer.Option(help="Columns of categories joined by '|'.", rich_help_panel=CLICKS)
+    ] = None,
+    tower_sparsity: Annotated[
+        float | None,
+        typer.Option(help="Share of neurons that training prunes alternately.", rich_help_panel=CLICKS),
+    ] = None,
+    finish: Annotated[
+        Literal["full", "pruned"] | None,
+        typer.Option(help="How alternate pruning ends.", rich_help_panel=CLICKS),
+    ] = None,
+    cycles: Annotated[int | None, typer.Option(help="Pruned phases.", rich_help_panel=CLICKS)] = None,
+    batch_rows: Annotated[int | None, typer.Option(help="Rows a step.", rich_help_panel=CLICKS)] = None,
+    l2: Annotated[
+        float | None, typer.Option(help="Weight on the embeddings' squares.", rich_help_panel=CLICKS)
+    ] = None,
 ) -> None:
     """Turn an interaction log into a run folder with a trained sparse model."""
     from sparsedevice import terminal
     from sparsedevice.data import DataOptions
+    from sparsedevice.data.click_options import ClickOptions
     from sparsedevice.training import train as train_run
+    from sparsedevice.training.click_config import CLICK_MODELS
 
-    options = DataOptions(
-        format=cast("Format", format),
-        user_column=user_column,
-        item_column=item_column,
-        rating_column=rating_column,
-        timestamp_column=timestamp_column,
-        title_column=title_column,
-        separator=separator,
-        min_rating=min_rating,
-        k_core=k_core,
-        split=cast("SplitName", split),
-        test_fraction=test_fraction,
-        validation_fraction=validation_fraction,
-        seed=seed,
-    )
+    options: DataOptions | ClickOptions
+    if model in CLICK_MODELS:
+        options = ClickOptions(
+            format=cast("ClickFormat", format),
+            label_column=label_column,
+            categorical=tuple(_ids(categorical or "")),
+            numeric=tuple(_ids(numeric or "")),
+            lists=tuple(_ids(lists or "")),
+            separator=separator,
+            positive_rating=4.0 if min_rating is None else min_rating,
+            split=cast("ClickSplitName", split),
+            test_fraction=0.1 if test_fraction is None else test_fraction,
+            validation_fraction=validation_fraction,
+            seed=seed,
+        )
+    else:
+        options = DataOptions(
+            format=cast("Format", format),
+            user_column=user_column,
+            item_column=item_column,
+            rating_column=rating_column,
+            timestamp_column=timestamp_column,
+            title_column=title_column,
+            separator=separator,
+            min_rating=min_rating,
+            k_core=k_core,
+            split=cast("SplitName", split),
+            test_fraction=0.2 if test_fraction is None else test_fraction,
+            validation_fraction=validation_fraction,
+            seed=seed,
+        )
     settings = {
-        "sparse": sparse,
-        "fan_in": fan_in,
+        "sparse": None if model in CLICK_MODELS else sparse,
         "temperature": temperature,
         "temperature2": temperature2,
-        "lr": lr,
         "batch_users": batch_users,
         "negatives": negatives,
+        "tower_sparsity": tower_sparsity,
+        "finish": finish,
+        "cycles": cycles,
+        "batch_rows": batch_rows,
+        "l2": l2,
+        "fan_in": fan_in,
+        "lr": lr,
         "initial": initial,
         "grow": grow,
         "watched_share": watched_share,
@@ -180,7 +234,10 @@ def evaluate(
     k: Annotated[int, typer.Option("-k", "--k", help="Length of the ranking.")] = 20,
     output: TextOrJson = "text",
 ) -> None:
-    """Rank all items for every test user and print Recall@k, NDCG@k, hit rate and coverage."""
+    """Rank all items for every test user and print Recall@k, NDCG@k, hit rate and coverage.
+
+    Of a run on a click log: print the AUC and log loss of its test rows.
+    """
     from sparsedevice import terminal
     from sparsedevice.evaluation import evaluate as evaluate_path
 

@@ -116,6 +116,8 @@ class Run:
             raise RunError(
                 f"there is no run folder {path}; train one with: sparsedevice train DATA --out {path}"
             )
+        if (path / "clicks.safetensors").exists():
+            raise RunError(f"{path} is a run on a click log, which has no item table to rank or export")
         for name in FILES:
             if not (path / name).is_file():
                 hint = "continue it with --resume" if (path / "checkpoint").is_dir() else "train again"

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from sparsedevice.click_run import ClickRun
     from sparsedevice.exporters.bundle import Bundle
     from sparsedevice.run import Run
     from sparsedevice.runtime import Recommendations
@@ -41,10 +42,13 @@ def show(result: Mapping[str, Any], title: str, output: Output) -> None:
     _console().print(table)
 
 
-def show_run(run: Run, out: Path) -> None:
+def show_run(run: Run | ClickRun, out: Path) -> None:
     """Print what a finished training reached and what to do next."""
     show(run.summary(), f"{out}", "text")
-    _console().print(f"Next: [bold]sparsedevice export {out} --target onnx[/bold]")
+    from sparsedevice.training.click_config import CLICK_MODELS
+
+    after = f"evaluate {out}" if run.config.model in CLICK_MODELS else f"export {out} --target onnx"
+    _console().print(f"Next: [bold]sparsedevice {after}[/bold]")
 
 
 def show_bundle(bundle: Bundle, output: Output) -> None:

@@ -33,12 +33,14 @@ def evaluate(run_or_bundle: str | Path, data: str | Path | None = None, k: int =
 
     Returns:
         ``recall@k``, ``ndcg@k``, ``hit_rate@k``, ``coverage@k``, ``n_users``, ``n_items``, ``users``
-        ("trained" rows or "folded" histories), and the folded figures under ``folded``.
+        ("trained" rows or "folded" histories), and the folded figures under ``folded``; for a run on a
+        click log ``auc`` and ``log_loss`` of its test rows.
 
     Raises:
         RunError: if the folder is no run.
         BundleError: if the bundle is damaged.
         DataError: if there is no test part.
+        ConfigError: if other data is given for a run on a click log.
     """
     path = Path(run_or_bundle)
     if (path / "manifest.json").exists():
@@ -46,6 +48,12 @@ def evaluate(run_or_bundle: str | Path, data: str | Path | None = None, k: int =
 
         result: dict[str, Any] = evaluate_bundle(path, data=data, k=k)
         return result
+    if (path / "clicks.safetensors").exists():
+        from sparsedevice.evaluation.clicks import evaluate_clicks
+
+        if data is not None:
+            raise ConfigError("a click run is evaluated on its own test part; leave --data out")
+        return evaluate_clicks(path)
     from sparsedevice.run import Run
 
     run = Run.load(path)

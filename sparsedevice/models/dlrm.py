@@ -102,8 +102,8 @@ class DLRM:
         products = torch.bmm(vectors, vectors.transpose(1, 2))[:, self._pair_rows, self._pair_columns]
         return _tower(torch.cat([bottom, products], dim=1), "top", values, last_relu=False).squeeze(1)
 
-    def score(self, part: Clicks, batch_rows: int = 8192) -> Tensor:
-        """Log-odds of a click of every row of a part, float32[n]; no dense table is made."""
+    def score(self, part: Clicks, batch_rows: int = 1024) -> Tensor:
+        """Log-odds of a click of every row of a part, float32[n]; only a batch's table rows are expanded."""
         out = []
         with torch.inference_mode():
             for examples in torch.split(torch.arange(len(part)), batch_rows):

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from sparsedevice.errors import ConfigError
 
+CLICK_MODELS = ("dlrm",)
 AMGP = "amgp"
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "model": ("dlrm",),
+    "model": CLICK_MODELS,
     "fan_in": ("fixed", "global"),
     "finish": ("full", "pruned"),
 }

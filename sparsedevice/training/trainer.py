@@ -10,20 +10,25 @@ from typing import Any
 
 import torch
 
+from sparsedevice.click_run import ClickRun
 from sparsedevice.data import DataOptions, Split, load_split
+from sparsedevice.data.click_options import ClickOptions
+from sparsedevice.data.clicks import ClickSplit
 from sparsedevice.errors import ConfigError, DataError
 from sparsedevice.evaluation.evaluate import evaluate_run
 from sparsedevice.models.build import build_model
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.run import Run
 from sparsedevice.training.checkpoint import load_checkpoint
+from sparsedevice.training.click_config import CLICK_MODELS
+from sparsedevice.training.clicks import train_clicks
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.fold_in import choose_fold_in
 from sparsedevice.training.loop import Trainer
 
 
 def train(
-    data: str | Path | Split,
+    data: str | Path | Split | ClickSplit,
     out: str | Path = "run",
     *,
     model: str = "mf",
@@ -34,14 +39,14 @@ def train(
     seed: int = 0,
     threads: int | None = None,
     resume: bool = False,
-    options: DataOptions | None = None,
+    options: DataOptions | ClickOptions | None = None,
     settings: Mapping[str, Any] | None = None,
     progress: bool = True,
-) -> Run:
+) -> Run | ClickRun:
     """Turn an interaction log into a run folder with a trained sparse model.
 
     Args:
-        data: a log, a data folder, ``synthetic``, or a split that is in memory.
+        data: a log, a data folder, ``synthetic``, or a split that is in memory; a click log for "dlrm".
         out: run folder to write; an existing run there is replaced.
         model: what is learnt.
         method: how the sparse shape is found and moved (``sparsedevice.sparse.presets.METHODS``).
@@ -51,8 +56,8 @@ def train(
         seed: same seed and threads, same files.
         threads: CPU threads; all cores where None.
         resume: continue from the checkpoint that an interrupted training left in ``out``.
-        options: how ``data`` is read and split.
-        settings: any other field of ``TrainConfig`` by name.
+        options: how ``data`` is read and split; ``ClickOptions`` for "dlrm".
+        settings: any other field of ``TrainConfig`` by name, or of ``ClickConfig`` for "dlrm".
         progress: show a progress bar where standard error is a terminal.
 
     Raises:
@@ -69,6 +74,19 @@ def train(
     twice = sorted(set(asked) & set(settings or {}))
     if twice:
         raise ConfigError(f"setting {twice[0]!r} is an argument of its own; leave it out of settings")
+    if model in CLICK_MODELS:
+        if isinstance(options, DataOptions) or isinstance(data, Split):
+            raise ConfigError(f"model {model!r} reads click logs; give ClickOptions, or a ClickSplit as data")
+        return train_clicks(
+            data,
+            out,
+            resume=resume,
+            options=options,
+            settings={**asked, **(settings or {})},
+            progress=progress,
+        )
+    if isinstance(options, ClickOptions) or isinstance(data, ClickSplit):
+        raise ConfigError(f"model {model!r} reads logs of users and items; for clicks choose model 'dlrm'")
     config = TrainConfig.from_json({**asked, **(settings or {})})
     options = options or DataOptions(seed=seed)
     checkpoint = load_checkpoint(out) if resume else None
