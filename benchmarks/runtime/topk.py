@@ -7,7 +7,9 @@ The arms take turns, so that a busy moment hits all of them. In a turn each arm 
 first call finds the caches as the arm before left them ("cold"), the median of the others is its time
 ("warm"). Reported are medians over the turns, and the median of the ratios within a turn. The core's time
 is that of a whole `recommend` call from Python: ids in, ids out. Rivals get their query vector ready-made
-and give row numbers. Anonymous memory is that of this process, before and after the core opens and answers.
+and give row numbers. "Overlap" is the share of the exact top-k, that of the float32 product of query and
+dequantised rows, that an arm finds. Anonymous memory is that of this process, before and after the core
+opens and answers.
 """
 
 # ruff: noqa: E402 (threads must be limited before numpy is imported)
@@ -28,7 +30,7 @@ import scipy.sparse as sp
 
 from sparsedevice.packing import PackedFile, pack
 from sparsedevice.runtime.core import CoreRecommender
-from sparsedevice.runtime.reference import NumpyRecommender
+from sparsedevice.runtime.recommender import Recommendations
 
 
 def anonymous_bytes() -> int:
@@ -129,6 +131,24 @@ def numpy_arm(table: np.ndarray, k: int) -> Callable[[np.ndarray], object]:
     return run
 
 
+def exact_query(packed: PackedFile, rows: np.ndarray) -> np.ndarray:
+    """A history's query before it is quantised, float32[dim] of length 1."""
+    rule = packed.fold_in
+    weights = np.ones(len(rows)) if rule.weights is None else rule.weights[rows].astype(np.float64)
+    query = weights @ packed.items[rows].toarray().astype(np.float64)
+    if rule.matrix is not None:
+        query = rule.matrix.astype(np.float64) @ query
+    return (query / np.linalg.norm(query)).astype(np.float32)
+
+
+def rows_of(answer: object) -> set[int]:
+    """Rows of what an arm gave back."""
+    if isinstance(answer, Recommendations):
+        return set(answer.rows.tolist())
+    rows = answer if isinstance(answer, np.ndarray) else answer[1]  # type: ignore[index]
+    return set(np.asarray(rows).ravel().tolist())
+
+
 def read_once(packed: PackedFile) -> Callable[[], object]:
     """Reading the bytes that a scan touches once: columns, values and scales, summed by numpy."""
     from sparsedevice.packing.format import Kind
@@ -178,11 +198,7 @@ def measure(path: Path, k: int, turns: int) -> None:
     dense = packed.items.toarray()
     ids = packed.vocabulary.ids
     histories = [[ids[int(i)] for i in rng.integers(0, packed.n_items, 10)] for _ in range(64)]
-    reference = NumpyRecommender(packed)
-    queries = []
-    for history in histories:
-        query = reference.fold_in(packed.vocabulary.rows(history))
-        queries.append(query.vector.astype(np.float32) * query.scale)
+    queries = [exact_query(packed, np.unique(packed.vocabulary.rows(history))) for history in histories]
     arms: dict[str, Callable[[int], object]] = {
         f"core ({core.kernel})": lambda i: core.recommend(history=histories[i], k=k, exclude="none")
     }
@@ -199,6 +215,8 @@ def measure(path: Path, k: int, turns: int) -> None:
     }.items():
         if arm is not None:
             arms[name] = lambda i, arm=arm: arm(queries[i])
+    # Arms that answer the histories; the exact ranking is that of the dense float32 product.
+    ranked = [name for name in arms if "user row" not in name and "reading" not in name]
     cold: dict[str, list[float]] = {name: [] for name in arms}
     warm: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(-5, turns):
@@ -212,12 +230,19 @@ def measure(path: Path, k: int, turns: int) -> None:
                 cold[name].append(times[0])
                 warm[name].append(float(np.median(times[1:])))
     first = np.array(next(iter(warm.values())))
+    exact = [set(np.argsort(-(dense @ q), kind="stable")[:k].tolist()) for q in queries]
     print(f"\ntop-{k}, one thread, {turns} turns")
-    print("| arm | warm, median us | p90 | cold, median us | times the core's |\n|---|---|---|---|---|")
+    print(
+        "| arm | warm, median us | p90 | cold, median us | times the core's | overlap |\n|---|---|---|---|---|---|"
+    )
     for name, us in warm.items():
         ratio = np.median(np.array(us) / first)
         figures = (np.median(us), np.percentile(us, 90), np.median(cold[name]))
-        print(f"| {name} |" + "".join(f" {figure:.1f} |" for figure in figures) + f" {ratio:.2f} |")
+        shared = [len(exact[i] & rows_of(arms[name](i))) / k for i in range(64)] if name in ranked else []
+        overlap = f"{np.mean(shared):.3f}" if shared else ""
+        print(
+            f"| {name} |" + "".join(f" {figure:.1f} |" for figure in figures) + f" {ratio:.2f} | {overlap} |"
+        )
 
 
 if __name__ == "__main__":
