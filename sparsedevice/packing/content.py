@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsedevice.errors import ConfigError, PackedFileError
+from sparsedevice.errors import PackedFileError
 from sparsedevice.packing.format import (
     ENTRY_BYTES,
     HEADER_BYTES,
@@ -34,7 +34,7 @@ from sparsedevice.packing.format import (
 from sparsedevice.packing.quantize import Rows, inverse_norms
 from sparsedevice.packing.reader import PackedFile
 from sparsedevice.packing.streams import Sink, Source
-from sparsedevice.packing.strings import pack_vocabulary
+from sparsedevice.packing.strings import id_index
 from sparsedevice.packing.writer import item_parts, user_parts
 
 
@@ -162,11 +162,7 @@ def read_content(packed: PackedFile) -> Content:
 
 
 def build_file(content: Content) -> bytes:
-    """The packed file that says this, as :func:`sparsedevice.packing.pack` would write it.
-
-    Raises:
-        PackedFileError: ``body`` if ids stand twice or are not UTF-8; nothing else is checked.
-    """
+    """The packed file that says this, as ``pack`` would write it; nothing is checked."""
     header = content.header
     parts = item_parts(content.items, header.layout, header.values)
     if content.users is not None:
@@ -175,7 +171,7 @@ def build_file(content: Content) -> bytes:
         parts[kind] = strings.pointers.astype("<u4").tobytes()
         parts[Kind(kind + 1)] = strings.data.tobytes()
         if kind is not Kind.TITLE_POINTERS:
-            parts[Kind(kind + 2)] = _index(strings)
+            parts[Kind(kind + 2)] = id_index(strings.raw())
     if content.seen is not None:
         parts[Kind.SEEN_POINTERS] = content.seen.pointers.astype("<u4").tobytes()
         parts[Kind.SEEN_ROWS] = content.seen.data.astype("<u4").tobytes()
@@ -237,10 +233,3 @@ def bits_of(numbers: NDArray[np.float32]) -> NDArray[np.uint32]:
     """The bits of float32 numbers."""
     bits: NDArray[np.uint32] = np.ascontiguousarray(numbers, "<f4").view("<u4")
     return bits
-
-
-def _index(strings: Lists) -> bytes:
-    try:
-        return pack_vocabulary([raw.decode("utf-8") for raw in strings.raw()], "id")[2]
-    except (ConfigError, UnicodeDecodeError) as error:
-        raise PackedFileError("body", f"the ids are damaged ({error})") from None

@@ -139,6 +139,11 @@ def pack_vocabulary(ids: Sequence[str], what: str) -> tuple[bytes, bytes, bytes]
         if first_row.setdefault(raw, row) != row:
             rows_of = f"rows {first_row[raw]} and {row}"
             raise ConfigError(f"{what} {ids[row]!r} stands in {rows_of}; ids must be distinct")
+    return pointers, data, id_index(encoded)
+
+
+def id_index(encoded: Sequence[bytes]) -> bytes:
+    """The index (uint32) of distinct ids, given as UTF-8."""
     n = len(encoded)
     slots = np.fromiter((first_slot(raw, n) for raw in encoded), np.int64, n)
     rows = np.argsort(slots, kind="stable")
@@ -146,4 +151,4 @@ def pack_vocabulary(ids: Sequence[str], what: str) -> tuple[bytes, bytes, bytes]
     place = np.arange(n) + np.maximum.accumulate(slots[rows] - np.arange(n))
     index = np.full(max(index_slots(n), int(place[-1]) + 1), EMPTY_SLOT, "<u4")
     index[place] = rows
-    return pointers, data, index.tobytes()
+    return index.tobytes()
