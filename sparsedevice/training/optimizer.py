@@ -115,7 +115,9 @@ def project_rows(
     table.second[active.rows] = second
     table.updates[active.rows] = count
     exponent = count.to(torch.float32)
-    norm = (second / (1 - beta2**exponent)).sqrt_().add_(1e-12)
+    norm = (second / (1 - beta2**exponent)).sqrt_()
+    # A row of one entry has no tangent among its active entries; the rest then sets the scale.
+    norm = norm.maximum(0.1 * tangent.norm(dim=1)).add_(1e-12)
     tangent *= explore
     tangent.view(-1)[active.flat] = moment / active.per_entry(1 - beta1**exponent)
     block -= (lr / norm)[:, None] * tangent
