@@ -1,14 +1,17 @@
 package org.sparsedevice.demo;
 
 import java.io.BufferedReader;
-import java.io.File;
 import java.io.FileReader;
 import java.io.IOException;
+import java.text.SimpleDateFormat;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Date;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.TimeZone;
 import org.sparsedevice.SparseRecommender;
 
 /**
@@ -30,9 +33,10 @@ final class Benchmark {
      * Measure.
      *
      * @param histories rows, one history a line, as the exporter wrote them
+     * @param device what the platform's own functions say about it: cpu, os, page_bytes
      * @return JSON-ready; what this platform hides is null
      */
-    static Map<String, Object> run(Opener opener, String histories, int k) {
+    static Map<String, Object> run(Opener opener, String histories, int k, Map<String, Object> device) {
         long start = System.nanoTime();
         SparseRecommender verified = opener.open(true);
         double verifyMs = (System.nanoTime() - start) / 1e6;
@@ -49,6 +53,7 @@ final class Benchmark {
         double[] samples = time(recommender, queries, k, REPETITIONS, MIN_SECONDS);
 
         Map<String, Object> result = new LinkedHashMap<>();
+        result.put("harness", "app");
         result.put("target", "android");
         String engine = recommender.engine();
         result.put("backend", engine.startsWith("native") ? "jni" : "java");
@@ -67,7 +72,13 @@ final class Benchmark {
         result.put("threads", 1);
         result.put("page_cache", "warm");
         result.put("clock_overhead_ns", clockOverhead());
+        result.put("excluded", "reading the queries, waiting for the thread, drawing the answer");
+        SimpleDateFormat time = new SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ss'+00:00'", Locale.ROOT);
+        time.setTimeZone(TimeZone.getTimeZone("UTC"));
+        result.put("time_utc", time.format(new Date()));
+        result.put("sparsedevice", recommender.metadata().get("sparsedevice"));
         result.put("trace", trace(recommender, queries));
+        result.put("environment", environment(device));
         if (engine.startsWith("native, ")) {
             result.put("kernel", engine.substring("native, ".length()));
         }
@@ -89,10 +100,37 @@ final class Benchmark {
 
     private static Map<String, Object> trace(SparseRecommender recommender, List<List<String>> queries) {
         Map<String, Object> trace = new LinkedHashMap<>();
-        trace.put("kind", "written by the exporter");
+        trace.put("kind", "zipf"); // as the exporter draws them, which is as sparsedevice bench does
         trace.put("n_items", recommender.itemCount());
         trace.put("n_queries", queries.size());
+        trace.put("seed", 0);
         return trace;
+    }
+
+    private static Map<String, Object> environment(Map<String, Object> device) {
+        Map<String, Object> about = new LinkedHashMap<>();
+        about.put("cpu", null);
+        about.put("machine", System.getProperty("os.arch"));
+        about.put("cores", Runtime.getRuntime().availableProcessors());
+        String frequencies = "/sys/devices/system/cpu/cpu0/cpufreq/";
+        about.put("governor", firstLine(frequencies + "scaling_governor"));
+        about.put("frequency_khz", firstLine(frequencies + "scaling_cur_freq"));
+        about.put("os", System.getProperty("os.name") + " " + System.getProperty("os.version"));
+        about.putAll(device);
+        return about;
+    }
+
+    private static String firstLine(String path) {
+        try {
+            BufferedReader lines = new BufferedReader(new FileReader(path));
+            try {
+                return lines.readLine();
+            } finally {
+                lines.close();
+            }
+        } catch (IOException error) {
+            return null; // hidden from apps
+        }
     }
 
     /** Microseconds of each call, from at least {@code repetitions} calls and at least {@code seconds}. */
@@ -137,6 +175,7 @@ final class Benchmark {
         result.put("min_us", sorted[0]);
         result.put("max_us", sorted[sorted.length - 1]);
         result.put("n", samples.length);
+        result.put("queries_per_second", 1e6 / mean);
     }
 
     /** By linear interpolation between the two samples around it. */
@@ -159,7 +198,7 @@ final class Benchmark {
     /** Bytes of a line of this process's memory as the kernel counts it; -1 where it does not. */
     static long memory(String name) {
         try {
-            BufferedReader lines = new BufferedReader(new FileReader(new File("/proc/self/smaps_rollup")));
+            BufferedReader lines = new BufferedReader(new FileReader("/proc/self/smaps_rollup"));
             try {
                 for (String line; (line = lines.readLine()) != null; ) {
                     if (line.startsWith(name + ":")) {

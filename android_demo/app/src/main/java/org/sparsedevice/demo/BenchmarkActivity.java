@@ -12,12 +12,8 @@ import android.widget.TextView;
 import java.io.File;
 import java.io.FileOutputStream;
 import java.io.IOException;
-import java.text.SimpleDateFormat;
-import java.util.Date;
 import java.util.LinkedHashMap;
-import java.util.Locale;
 import java.util.Map;
-import java.util.TimeZone;
 import org.sparsedevice.SparseRecommender;
 
 /**
@@ -64,19 +60,13 @@ public final class BenchmarkActivity extends Activity {
         result.setText(R.string.running);
         catalogue.run(new Catalogue.Task<String>() {
             @Override
-            String ask(SparseRecommender unused) {
-                Map<String, Object> measured = Benchmark.run(new Benchmark.Opener() {
+            String ask(SparseRecommender unused) throws IOException {
+                return Json.write(Benchmark.run(new Benchmark.Opener() {
                     @Override
                     public SparseRecommender open(boolean verify) {
                         return catalogue.open(verify);
                     }
-                }, queries(catalogue), K);
-                SimpleDateFormat time = new SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ss'+00:00'", Locale.ROOT);
-                time.setTimeZone(TimeZone.getTimeZone("UTC"));
-                measured.put("time_utc", time.format(new Date()));
-                measured.put("sparsedevice", unused.metadata().get("sparsedevice"));
-                measured.put("environment", environment());
-                return Json.write(measured);
+                }, catalogue.read(Catalogue.QUERIES), K, device()));
             }
 
             @Override
@@ -95,15 +85,6 @@ public final class BenchmarkActivity extends Activity {
         });
     }
 
-    /** The exporter's queries, or where an app was built without them the history of the first item alone. */
-    private static String queries(Catalogue catalogue) {
-        try {
-            return catalogue.read(Catalogue.QUERIES);
-        } catch (IOException error) {
-            return "0";
-        }
-    }
-
     private String save(String text) {
         File file = new File(getExternalFilesDir(null), "bench.json");
         try {
@@ -119,12 +100,11 @@ public final class BenchmarkActivity extends Activity {
         }
     }
 
-    private static Map<String, Object> environment() {
+    private static Map<String, Object> device() {
         Map<String, Object> about = new LinkedHashMap<>();
         about.put("cpu", Build.HARDWARE + ", " + Build.MANUFACTURER + " " + Build.MODEL);
-        about.put("machine", System.getProperty("os.arch"));
-        about.put("cores", (int) Os.sysconf(OsConstants._SC_NPROCESSORS_CONF));
         about.put("cores_usable", Runtime.getRuntime().availableProcessors());
+        about.put("cores", (int) Os.sysconf(OsConstants._SC_NPROCESSORS_CONF));
         about.put("page_bytes", Os.sysconf(OsConstants._SC_PAGESIZE));
         about.put("os", "Android " + Build.VERSION.RELEASE + ", API " + Build.VERSION.SDK_INT);
         return about;

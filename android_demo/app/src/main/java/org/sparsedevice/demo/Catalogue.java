@@ -25,7 +25,7 @@ final class Catalogue {
 
     /** Work on the model's thread, then on the main thread. */
     abstract static class Task<T> {
-        abstract T ask(SparseRecommender recommender);
+        abstract T ask(SparseRecommender recommender) throws IOException;
 
         abstract void show(T answer);
 
@@ -62,14 +62,20 @@ final class Catalogue {
                             task.show(answer);
                         }
                     });
-                } catch (final SparseDeviceException error) {
-                    main.post(new Runnable() {
-                        @Override
-                        public void run() {
-                            task.failed(error.getMessage());
-                        }
-                    });
+                } catch (SparseDeviceException error) {
+                    fail(task, error.getMessage());
+                } catch (IOException error) {
+                    fail(task, "the app's package lacks a file, export and build it again: " + error.getMessage());
                 }
+            }
+        });
+    }
+
+    private void fail(final Task<?> task, final String message) {
+        main.post(new Runnable() {
+            @Override
+            public void run() {
+                task.failed(message);
             }
         });
     }

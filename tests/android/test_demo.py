@@ -1,0 +1,179 @@
+"""The demo app's own classes on a JVM, its benchmark, the exported project and the APK."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from sparsedevice.bench import render_markdown
+from sparsedevice.exporters.android import project_files, project_folder
+from sparsedevice.exporters.android.project import ASSETS, PROJECT, write
+from sparsedevice.packing import PackedFile
+from tests.android.jvm import HARNESS, ROOT, Jvm, JvmRecommender, missing_jdk, run
+from tests.packing.small import write_small
+
+APP = ROOT / "android_demo" / "app" / "src" / "main"
+#: What a reader of benchmark results looks at.
+FIGURES = (
+    "load_ms",
+    "verify_ms",
+    "first_query_us",
+    "p50_us",
+    "p90_us",
+    "p99_us",
+    "n",
+    "file_bytes",
+    "backend",
+    "k",
+)
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    write_small(tmp_path / "model.sd")
+    write(PackedFile.open(tmp_path / "model.sd"), tmp_path)
+    return tmp_path
+
+
+def test_project_is_whole(project):
+    for path in project_files(project_folder()):
+        assert (project / PROJECT / path).read_bytes() == (project_folder() / path).read_bytes()
+    assert (project / ASSETS / "model.sd").read_bytes() == (project / "model.sd").read_bytes()
+    assert (project / PROJECT / "sparsedevice/src/main/cpp/core/sd_core.h").is_file()
+    assert not list(project.rglob("sd_python*"))
+    histories = (project / ASSETS / "queries.txt").read_text().splitlines()
+    assert len(histories) == 256
+    rows = np.array([int(row) for history in histories for row in history.split()])
+    assert rows.min() >= 0
+    assert rows.max() < PackedFile.open(project / "model.sd").n_items
+
+
+def test_resources_are_named_in_the_code_and_the_other_way_round():
+    """Each string is used; each has what TalkBack says; light and dark have the same colours."""
+
+    def names(path: Path) -> set[str]:
+        return {entry.get("name") or "" for entry in ElementTree.parse(path).getroot() if entry.get("name")}
+
+    code = "".join(path.read_text(encoding="utf-8") for path in APP.rglob("*.java"))
+    xml = "".join(path.read_text(encoding="utf-8") for path in APP.rglob("*.xml"))
+    used = set(re.findall(r"R\.string\.(\w+)", code)) | set(re.findall(r"@string/(\w+)", xml))
+    assert used == names(APP / "res/values/strings.xml")
+    assert names(APP / "res/values/colors.xml") == names(APP / "res/values-night/colors.xml")
+    sizes = re.findall(r'android:textSize="([^"]+)"|name="android:textSize">([^<]+)', xml)
+    assert sizes
+    assert all((a or b).endswith("sp") for a, b in sizes), "text grows with the user's setting"
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("folder", ["values", "values-night"])
+def test_text_stands_out(folder):
+    """Contrast of at least 4.5, which accessibility scanners ask for."""
+    colours = {
+        entry.get("name"): entry.text or ""
+        for entry in ElementTree.parse(APP / "res" / folder / "colors.xml").getroot()
+    }
+    for text, ground in (
+        ("on_surface", "surface"),
+        ("on_surface_variant", "surface"),
+        ("on_surface_variant", "surface_container"),
+        ("on_surface", "surface_container"),
+        ("primary", "surface"),
+        ("on_primary_container", "primary_container"),
+    ):
+        bright, dark = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5, (text, ground)
+
+
+def test_benchmark_of_the_app_writes_what_bench_writes(project, tmp_path):
+    if missing_jdk():
+        pytest.skip(missing_jdk())
+    sources = [
+        *(ROOT / "android_demo/sparsedevice/src/main/java").rglob("*.java"),
+        *(HARNESS / "android").rglob("*.java"),
+        *(APP / "java/org/sparsedevice/demo" / name for name in ("Benchmark.java", "Json.java")),
+        Path(__file__).parent / "app" / "RunBenchmark.java",
+    ]
+    classes = tmp_path / "classes"
+    run(["javac", "--release", "8", "-Xlint:-options", "-d", str(classes), *map(str, sources)])
+    queries = project / ASSETS / "queries.txt"
+    command = ["java", "-cp", str(classes), "org.sparsedevice.demo.RunBenchmark", str(project / "model.sd")]
+    result = json.loads(run([*command, str(queries)]))
+    assert result["backend"] == "java"
+    assert result["file_bytes"] == (project / "model.sd").stat().st_size
+    assert result["min_us"] <= result["p50_us"] <= result["p90_us"] <= result["p99_us"] <= result["max_us"]
+    assert result["n"] >= 200
+    assert set(FIGURES) <= set(result)
+    assert result["environment"]["cpu"] == "a test"
+    assert f"{result['p50_us']:,.1f}" in render_markdown(result)
+
+
+@pytest.fixture(scope="module")
+def apk(tmp_path_factory) -> Path:
+    """A real APK with the small model in it."""
+    sys.path.insert(0, str(ROOT / "android_demo" / "tools"))
+    try:
+        from build_apk import missing
+    finally:
+        sys.path.pop(0)
+    if missing():
+        pytest.skip(f"building an APK needs the Debian packages {', '.join(missing())}")
+    jars = ROOT / "android_demo" / "app" / "build" / "debian" / "debian"
+    if not jars.is_dir() and not os.environ.get("DX_JAR"):
+        pytest.skip(
+            "building an APK needs dx.jar and android.jar: run make android-apk once, or set DX_JAR and"
+            " ANDROID_JAR"
+        )
+    folder = tmp_path_factory.mktemp("apk")
+    write_small(folder / "model.sd")
+    write(PackedFile.open(folder / "model.sd"), folder)
+    work = folder / "work"
+    work.mkdir()
+    if jars.is_dir():
+        shutil.copytree(jars, work / "debian", symlinks=True)
+    command = [sys.executable, str(folder / PROJECT / "tools" / "build_apk.py"), "--work", str(work)]
+    said = run([*command, "--out", str(folder / "demo.apk")])
+    assert "signatures v1 v2 v3 verify" in said
+    assert "native-code: 'arm64-v8a' 'armeabi-v7a' 'x86_64'" in said
+    return folder / "demo.apk"
+
+
+def test_apk_maps_its_model(apk, jvm):
+    """Model and libraries are stored, at the start of a page; the library opens the model inside the APK."""
+    sys.path.insert(0, str(ROOT / "android_demo" / "tools"))
+    try:
+        from build_apk import offsets
+    finally:
+        sys.path.pop(0)
+    places = offsets(apk)
+    stored, start = places["assets/model.sd"]
+    assert stored
+    assert start % 4096 == 0
+    libraries = [name for name in places if name.endswith(".so")]
+    assert len(libraries) == 3
+    assert all(places[name][0] and places[name][1] % 16384 == 0 for name in libraries)
+    length = (apk.parent / "model.sd").stat().st_size
+    place = {"asset": "model.sd", "start": start, "length": length}
+    model = JvmRecommender(jvm, apk, "JAVA", **place)
+    assert model.ask("about")["bytes"] == length
+
+
+def test_classes_of_the_apk_recommend(apk, classes):
+    """The classes that dx took, over fakes of Android's, answer as the library does."""
+    compiled = apk.parent / "work" / "classes"
+    process = Jvm(Path(f"{compiled}:{classes}"))
+    model = JvmRecommender(process, apk.parent / "model.sd", "JAVA")
+    assert model.recommend(history=["item-3", "item-44"], k=5).items
+    process.close()
