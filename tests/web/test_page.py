@@ -125,6 +125,8 @@ def test_looks(look, page, address, tmp_path):
     """Nothing sticks out at the side, and a screenshot for the documentation is small."""
     page.look(**LOOKS[look])
     visit(page, address, ["0", "6", "12"])
+    page.wait(f"{TEXT.format('fact-offline')} === 'works'")
+    page.run("document.getElementById('back').click()")  # asks again, now that the browser has compiled all
     wide, window = page.run("return [document.documentElement.scrollWidth, innerWidth]")
     assert wide <= window
     dark = page.run("return getComputedStyle(document.body).backgroundColor") == "rgb(20, 22, 26)"
