@@ -1,6 +1,7 @@
 # make demo  - set up, then train, export, recommend and bench on built-in synthetic data
 # make test  - set up, then lint, type-check and test everything
 # make fuzz  - fuzz the C core (needs clang); RUNS=n says how long
+# make android-apk - build, sign and verify the demo app; BUNDLE=folder takes the bundle of your own run
 # PIP_ARGS passes options to pip, for example an index that serves CPU builds of PyTorch.
 PYTHON ?= python3
 VENV := .venv
@@ -61,6 +62,19 @@ fuzz: setup
 	    -fno-sanitize-recover=undefined -Isparsedevice/runtime/csrc fuzz/fuzz_core.c \
 	    $(filter-out %/sd_python.c,$(wildcard sparsedevice/runtime/csrc/*.c)) -o build/fuzz/fuzz_core
 	build/fuzz/fuzz_core -runs=$(RUNS) -max_len=8192 -print_final_stats=1 build/fuzz/corpus
+
+# Of a run on synthetic data where no bundle is named. The APK lies in build/android.
+APK := build/android
+BUNDLE ?= $(APK)/bundle
+
+$(APK)/bundle: setup
+	$(BIN)/sparsedevice train synthetic --out $(APK)/run
+	$(BIN)/sparsedevice export $(APK)/run --target android --out $@
+
+android-apk: $(BUNDLE)
+	python3 $(BUNDLE)/android/tools/build_apk.py --work $(APK)/work --out $(APK)/sparsedevice-demo.apk
+
+.PHONY: android-apk
 
 clean:
 	rm -rf $(VENV) build demo *.egg-info

@@ -1,10 +1,11 @@
-"""Builds the C core as a Python extension; everything else is in pyproject.toml."""
+"""Builds the C core as a Python extension, and adds the Android project; the rest is in pyproject.toml."""
 
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 CSRC = "sparsedevice/runtime/csrc"
 # No contraction into fused multiply-adds: every backend must round in the same places.
@@ -28,6 +29,40 @@ class BuildCore(build_ext):
             ) from error
 
 
+ANDROID = Path("android_demo")
+# What building an app leaves behind.
+LEFTOVERS = {"build", ".gradle", ".cxx", ".idea", "assets", "__pycache__", "local.properties"}
+
+
+class BuildPython(build_py):
+    """build_py that takes along the Android project, which bundles are copies of."""
+
+    def project(self) -> dict[str, str]:
+        """Where each of its files goes, by where it is."""
+        files = (path for path in sorted(ANDROID.rglob("*")) if path.is_file())
+        target = Path(self.build_lib, "sparsedevice", "exporters", "android", "project")
+        return {
+            path.as_posix(): (target / path.relative_to(ANDROID)).as_posix()
+            for path in files
+            if not LEFTOVERS & set(path.parts)
+        }
+
+    def run(self) -> None:
+        """Copy it into a wheel; an editable installation finds it in the repository."""
+        super().run()
+        for source, target in {} if self.editable_mode else self.project().items():
+            self.mkpath(str(Path(target).parent))
+            self.copy_file(source, target)
+
+    def get_source_files(self) -> list[str]:
+        """What a source distribution holds."""
+        return [*super().get_source_files(), *self.project()]
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """What is installed."""
+        return [*super().get_outputs(include_bytecode), *self.project().values()]
+
+
 setup(
     ext_modules=[
         Extension(
@@ -37,5 +72,5 @@ setup(
             extra_compile_args=FLAGS,
         )
     ],
-    cmdclass={"build_ext": BuildCore},
+    cmdclass={"build_ext": BuildCore, "build_py": BuildPython},
 )

@@ -130,7 +130,7 @@ def apk(tmp_path_factory) -> Path:
         sys.path.pop(0)
     if missing():
         pytest.skip(f"building an APK needs the Debian packages {', '.join(missing())}")
-    jars = ROOT / "android_demo" / "app" / "build" / "debian" / "debian"
+    jars = ROOT / "build" / "android" / "work" / "debian"
     if not jars.is_dir() and not os.environ.get("DX_JAR"):
         pytest.skip(
             "building an APK needs dx.jar and android.jar: run make android-apk once, or set DX_JAR and"
