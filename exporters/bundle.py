@@ -76,7 +76,7 @@ class Bundle:
         return ["numpy", *modules]
 
     def prepare(self, backend: str) -> None:
-        """Import what a backend needs, without opening anything.
+        """Import and compile what a backend needs, without opening anything.
 
         Raises:
             ConfigError: if the bundle has nothing for this backend.
@@ -93,7 +93,7 @@ class Bundle:
                 " or export the run for a target of that backend"
             )
         self.target.check_extra()
-        import_module(self.target.opener.split(":")[0])
+        self.target.build(self.path)
 
     def open(self, backend: str | None = None, *, verify: bool = True) -> Recommender:
         """Open the artefact with its own runtime, or the packed file with another backend.

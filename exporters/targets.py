@@ -37,6 +37,7 @@ class Target:
         backend: the backend that runs the artefact.
         writer: ``module:function(packed, folder) -> names of the files written``; "" where there is none.
         readme: ``module:function(packed, names, history) -> text`` of the target's own section; "" for none.
+        builder: ``module:function(folder)``: compiles what the opener loads, once in a process; "" for none.
         opener: ``module:function(packed, folder) -> Recommender``; "" where the packed file is the artefact.
     """
 
@@ -52,6 +53,7 @@ class Target:
     users: bool = True
     backend: str = "core"
     writer: str = ""
+    builder: str = ""
     opener: str = ""
     readme: str = ""
 
@@ -103,6 +105,13 @@ class Target:
         text: str = _function(self.readme)(packed, names, history)
         return text
 
+    def build(self, folder: Path) -> None:
+        """Import the target's runtime, and compile what the artefact in ``folder`` needs of it."""
+        if self.opener:
+            import_module(self.opener.split(":")[0])
+        if self.builder:
+            _function(self.builder)(folder)
+
     def open(self, packed: PackedFile, folder: Path) -> Recommender:
         """Open the artefact in ``folder`` with its own runtime."""
         if not self.opener:
@@ -144,6 +153,7 @@ TARGETS: tuple[Target, ...] = (
         extra="onnx",
         backend="onnx-native",
         writer="sparsedevice.exporters.onnx.native:write_native",
+        builder="sparsedevice.exporters.onnx.native:operator_library",
         opener="sparsedevice.exporters.onnx.native:open_native",
         readme="sparsedevice.exporters.onnx.native_readme:render",
     ),
@@ -154,6 +164,7 @@ TARGETS: tuple[Target, ...] = (
         companions=("CMakeLists.txt", "Makefile", "sd_bench.c", "sd_file.h", "sd_recommend.c"),
         backend="c",
         writer="sparsedevice.exporters.c:write",
+        builder="sparsedevice.exporters.c:build",
         opener="sparsedevice.exporters.c:open_artefact",
         readme="sparsedevice.exporters.c:render",
     ),
@@ -186,6 +197,7 @@ TARGETS: tuple[Target, ...] = (
         extra="executorch",
         backend="executorch-native",
         writer="sparsedevice.exporters.executorch.native:write_native",
+        builder="sparsedevice.exporters.executorch.native:load_operator",
         opener="sparsedevice.exporters.executorch.native:open_native",
         readme="sparsedevice.exporters.executorch.native_readme:render",
     ),

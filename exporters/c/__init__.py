@@ -9,7 +9,7 @@ from sparsedevice.packing import PackedFile
 
 from .amalgamate import HEADER_NAME, SOURCE_NAME, amalgamate
 from .readme import render
-from .recommender import CRecommender
+from .recommender import CRecommender, load_core
 
 #: Sources that every bundle of this target holds as they are.
 SOURCES = Path(__file__).parent / "csrc"
@@ -19,6 +19,7 @@ __all__ = [
     "SOURCE_NAME",
     "CRecommender",
     "amalgamate",
+    "build",
     "open_artefact",
     "render",
     "write",
@@ -42,6 +43,11 @@ def write_core(folder: Path) -> list[str]:
         with atomic_file(folder / name) as file:
             file.write(text.encode())
     return [HEADER_NAME, SOURCE_NAME]
+
+
+def build(folder: Path) -> None:
+    """Compile the core in ``folder``, once in a process for equal sources."""
+    load_core(folder)
 
 
 def open_artefact(packed: PackedFile, folder: Path) -> CRecommender:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from sparsedevice.packing import PackedFile
 
 from ..compiler import find_compiler, run_compiler
 from ..row_recommender import RowRecommender, Rows
-from .amalgamate import SOURCE_NAME
+from .amalgamate import HEADER_NAME, SOURCE_NAME
 
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-shared")
 _FROM_HISTORY, _FROM_USER, _FROM_ITEM = range(3)
@@ -52,7 +53,7 @@ class CRecommender(RowRecommender):
             BundleError: if the compiled core refuses the file.
         """
         super().__init__(packed)
-        self._core = _compile(Path(sources))
+        self._core = load_core(Path(sources))
         self._model = ctypes.create_string_buffer(int(self._core.sd_model_bytes()))
         status = self._core.sd_open(
             self._model, packed.data.ctypes.data_as(ctypes.c_void_p), ctypes.c_uint64(len(packed.data))
@@ -101,6 +102,22 @@ class CRecommender(RowRecommender):
                 f"the bundle's C core refuses a query: {self._core.sd_status_name(status).decode()}"
             )
         return rows[: count.value].astype(np.int64), scores[: count.value]
+
+
+def load_core(sources: Path) -> Any:
+    """The core in ``sources`` as a library of this process, compiled once for equal sources.
+
+    Raises:
+        SparseDeviceError: if there is no compiler, or it fails.
+    """
+    content = hashlib.sha256((sources / SOURCE_NAME).read_bytes() + (sources / HEADER_NAME).read_bytes())
+    if content.digest() not in _cores:
+        _cores[content.digest()] = _compile(sources)
+    return _cores[content.digest()]
+
+
+#: Libraries of this process by the hash of their sources.
+_cores: dict[bytes, Any] = {}
 
 
 def _compile(sources: Path) -> Any:

@@ -12,7 +12,6 @@ import pytest
 from sparsedevice.errors import SparseDeviceError
 from sparsedevice.exporters import export
 from sparsedevice.exporters.c import CRecommender, write_core
-from sparsedevice.exporters.c import recommender as recommender_module
 from sparsedevice.exporters.compiler import find_compiler, run_compiler
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime import load
@@ -26,11 +25,10 @@ CROSS = {
 
 
 @pytest.fixture(scope="module")
-def core(tmp_path_factory):
-    """The core, compiled once."""
+def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("core")
     write_core(folder)
-    return recommender_module._compile(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +37,8 @@ def bundle(tmp_path_factory):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_conformance(check, core, monkeypatch, tmp_path):
-    monkeypatch.setattr(recommender_module, "_compile", lambda _: core)
-    check(Subject(lambda path: CRecommender(PackedFile.open(path), tmp_path), tmp_path))
+def test_conformance(check, sources, tmp_path):
+    check(Subject(lambda path: CRecommender(PackedFile.open(path), sources), tmp_path))
 
 
 def run(command, **options):
@@ -145,6 +142,7 @@ def test_tools_refuse_in_one_sentence(bundle, tmp_path):
 
 def test_compilers_that_fail(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", "/nowhere/cc")
+    monkeypatch.setattr("sparsedevice.exporters.c.recommender._cores", {})
     with pytest.raises(SparseDeviceError, match="cannot run /nowhere/cc"):
         export(tiny_run(), "c", tmp_path / "b")
     monkeypatch.delenv("CC")
