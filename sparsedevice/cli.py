@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from sparsedevice import __version__
-from sparsedevice.cli_measure import bench
+from sparsedevice.cli_measure import bench, profile, report
 from sparsedevice.errors import SparseDeviceError
 
 if TYPE_CHECKING:
@@ -381,7 +381,8 @@ def demo(
     )
 
 
-app.command()(bench)
+for _command in (bench, profile, report):
+    app.command()(_command)
 
 
 @app.callback(invoke_without_command=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -106,6 +107,35 @@ def bench(
         )
     if fail_if_slower is not None and any(change.slower for change in changes):
         raise typer.Exit(1)
+
+
+def profile(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or a packed file.")],
+    k: Annotated[int, typer.Option("-k", "--k", help="Length of the ranking that is timed.")] = 20,
+    seconds: Annotated[float, typer.Option(help="Least time of the timed queries.")] = 1.0,
+    output: Annotated[Literal["text", "json"], typer.Option(help="How to print the answer.")] = "text",
+) -> None:
+    """Show where the bytes of a bundle go, and where the time of a query goes."""
+    from sparsedevice import terminal
+    from sparsedevice.profile import profile as profile_path
+    from sparsedevice.profile import render_profile
+
+    found = profile_path(bundle, k=k, seconds=seconds)
+    terminal.write(json.dumps(found, indent=2) if output == "json" else render_profile(found))
+
+
+def report(
+    sources: Annotated[
+        list[Path], typer.Argument(help="Run folders, bundles, sweeps, files of 'bench --output json'.")
+    ],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    title: Annotated[str, typer.Option(help="Heading of the page.")] = "sparsedevice report",
+) -> None:
+    """Write one self-contained HTML page: size and accuracy, latency, memory, bytes, training."""
+    from sparsedevice import terminal
+    from sparsedevice.report import report as write_report
+
+    terminal.write(f"{write_report(sources, out, title=title)}")
 
 
 def _list(name: str, text: str | None, kind: Callable[[str], Any]) -> list[Any]:

@@ -64,7 +64,7 @@ def render_markdown(results: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
         results: what :func:`sparsedevice.bench.bench` returned.
     """
     columns = [results] if isinstance(results, Mapping) else list(results)
-    lines = [_row("", _names(columns)), _row("---", ["---:"] * len(columns))]
+    lines = [_row("", column_names(columns)), _row("---", ["---:"] * len(columns))]
     emulated = [result for result in columns if "counts" in result]
     timed = [result for result in columns if "counts" not in result]
     if timed:
@@ -123,8 +123,8 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     return pairs
 
 
-def _names(columns: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What runs, and whatever differs between the columns."""
+def column_names(columns: Sequence[Mapping[str, Any]]) -> list[str]:
+    """For each result what runs and what sets it apart from the others; a number where nothing does."""
     settings = [
         {
             "k": result["k"],
@@ -137,10 +137,11 @@ def _names(columns: Sequence[Mapping[str, Any]]) -> list[str]:
         for result in columns
     ]
     differ = [name for name in settings[0] if len({str(cell[name]) for cell in settings}) > 1]
-    return [
+    names = [
         ", ".join([_name(result), *(f"{name} {cell[name]}" for name in differ)])
         for result, cell in zip(columns, settings, strict=True)
     ]
+    return [name if names.count(name) == 1 else f"{name} #{i + 1}" for i, name in enumerate(names)]
 
 
 def _name(result: Mapping[str, Any]) -> str:
