@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import webbrowser
 from collections.abc import Callable
 from http import HTTPStatus
@@ -59,7 +60,8 @@ def demo(
             on_ready(url)
         if open_browser:
             webbrowser.open(url)
-        server.serve_forever()
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def make_server(bundle: str | Path, *, port: int = DEFAULT_PORT) -> ThreadingHTTPServer:
