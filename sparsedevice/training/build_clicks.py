@@ -106,6 +106,11 @@ def click_method(config: ClickConfig) -> Method:
         rho_end=config.rho_end,
         widen=config.widen,
     )
+    if method.explore > 0 and method.grow == "none":
+        raise ConfigError(
+            f"method {config.method!r} moves the shape by projecting rows of length 1, and a click model's "
+            "rows have any length; choose 'sparserec', or 'static-nmf' for a shape that stays"
+        )
     if method.initial == "popularity" and config.fan_in != "global":
         raise ConfigError("the popularity shape gives rows unequal fan-in; choose fan_in 'global' with it")
     return method
