@@ -89,6 +89,31 @@ JNIEXPORT jlong CALL(memoryBytes)(JNIEnv *env, jclass type, jobject model, jint 
                    sd_scratch_bytes(address(env, model), &request));
 }
 
+/* Memory of a search: the length of each id (int32, -1 where it is no text), which its row or -1
+ * takes the place of; then the bytes of the ids, one after the other. */
+JNIEXPORT void CALL(find)(JNIEnv *env, jclass type, jobject data, jobject model, jobject memory,
+                          jint count) {
+    enum { AT_ONCE = 64 };
+    const sd_model *opened = address(env, model);
+    int32_t *answers = address(env, memory);
+    const char *next = (const char *)(answers + count), *ids[AT_ONCE];
+    uint64_t lengths[AT_ONCE];
+    uint32_t rows[AT_ONCE];
+    (void)type;
+    (void)data;
+    for (jint done = 0; done < count; done += AT_ONCE) {
+        jint n = count - done < AT_ONCE ? count - done : AT_ONCE;
+        for (jint i = 0; i < n; i++) {
+            ids[i] = next;
+            lengths[i] = answers[done + i] < 0 ? 0 : (uint64_t)answers[done + i];
+            next += lengths[i];
+        }
+        sd_find_all(opened, SD_ITEMS, ids, lengths, (uint32_t)n, rows);
+        for (jint i = 0; i < n; i++)
+            answers[done + i] = answers[done + i] < 0 ? -1 : (int32_t)rows[i];
+    }
+}
+
 JNIEXPORT jint CALL(recommend)(JNIEnv *env, jclass type, jobject data, jobject model,
                                jobject memory, jint source, jint row, jint n_history,
                                jint n_exclude, jint n_candidates, jint k, jboolean exclude_seen) {

@@ -1,9 +1,14 @@
 package org.sparsedevice;
 
+import java.util.List;
+
 /** Answers queries in row numbers. Many threads may call one engine at once, each with its own scratch. */
 abstract class Engine {
     /** Where the answers come from: {@code java}, or {@code native} with the kernel in use. */
     abstract String name();
+
+    /** Rows of items by their ids, -1 where there is none, into {@code scratch.found}. */
+    abstract void find(List<String> ids, Scratch scratch);
 
     /**
      * The k best rows into {@code scratch.rows} and {@code scratch.scores}, best first, equal scores in row order.

@@ -1,6 +1,7 @@
 package org.sparsedevice;
 
 import java.util.Arrays;
+import java.util.List;
 
 /** Exact scoring in Java, bit for bit the C core's on the integer path; for devices that load no native library. */
 final class JavaEngine extends Engine {
@@ -8,6 +9,7 @@ final class JavaEngine extends Engine {
     private static final int CHUNK_ROWS = 1024;
 
     private final PackedFile file;
+    private final Texts texts;
     private final ThreadLocal<Work> work = new ThreadLocal<Work>() {
         @Override
         protected Work initialValue() {
@@ -34,6 +36,15 @@ final class JavaEngine extends Engine {
 
     JavaEngine(PackedFile file) {
         this.file = file;
+        texts = new Texts(file);
+    }
+
+    @Override
+    void find(List<String> ids, Scratch scratch) {
+        int[] found = scratch.found(ids.size());
+        for (int i = 0, n = ids.size(); i < n; i++) {
+            found[i] = texts.find(PackedFile.ITEM_IDS, ids.get(i), scratch);
+        }
     }
 
     @Override

@@ -2,6 +2,7 @@ package org.sparsedevice;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.List;
 
 /**
  * The C core by JNI. Its model is a block of direct memory that points into the mapped file; both belong to this
@@ -67,6 +68,34 @@ final class NativeEngine extends Engine {
         }
     }
 
+    /** Memory of a search: the length of each id, which the core replaces by its row, then their bytes. */
+    @Override
+    void find(List<String> ids, Scratch scratch) {
+        int count = ids.size(), at = 4 * count;
+        long room = at;
+        for (int i = 0; i < count; i++) {
+            room += Utf8.room(ids.get(i).length());
+        }
+        ByteBuffer memory = scratch.memory(checkRoom(room));
+        for (int i = 0; i < count; i++) {
+            int length = Utf8.encode(ids.get(i), memory, at);
+            memory.putInt(4 * i, length);
+            at += Math.max(length, 0);
+        }
+        find(data, model, memory, count);
+        int[] found = scratch.found(count);
+        for (int i = 0; i < count; i++) {
+            found[i] = memory.getInt(4 * i);
+        }
+    }
+
+    private static int checkRoom(long bytes) {
+        if (bytes > Integer.MAX_VALUE) {
+            throw new BadRequestException("the request needs " + bytes + " bytes of memory; ask for less at once");
+        }
+        return (int) bytes;
+    }
+
     @Override
     int recommend(Scratch scratch) {
         int room = Math.min(scratch.k, nItems);
@@ -110,10 +139,7 @@ final class NativeEngine extends Engine {
     private ByteBuffer fill(Scratch scratch, int room) {
         long bytes = memoryBytes(model, scratch.source, scratch.history.count, scratch.exclude.count,
                 scratch.candidates.count, room);
-        if (bytes > Integer.MAX_VALUE) {
-            throw new BadRequestException("the request needs " + bytes + " bytes of memory; ask for fewer results");
-        }
-        ByteBuffer memory = scratch.memory((int) bytes);
+        ByteBuffer memory = scratch.memory(checkRoom(bytes));
         int at = put(memory, 0, scratch.history);
         at = put(memory, at, scratch.exclude);
         put(memory, at, scratch.candidates);
@@ -141,6 +167,8 @@ final class NativeEngine extends Engine {
 
     private static native long memoryBytes(
             ByteBuffer model, int source, int nHistory, int nExclude, int nCandidates, int room);
+
+    private static native void find(ByteBuffer data, ByteBuffer model, ByteBuffer memory, int count);
 
     /** Count of results, or a status of the core below 0. {@code data} is passed to keep the mapping alive. */
     private static native int recommend(

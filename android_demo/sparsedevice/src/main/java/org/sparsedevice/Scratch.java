@@ -23,12 +23,15 @@ final class Scratch {
     boolean restricted;
     boolean excludeSeen;
     int k;
+    /** Answer of a search for ids: rows, or -1. */
+    int[] found = new int[16];
     /** Answer: rows and scores, best first. */
     int[] rows = new int[16];
     float[] scores = new float[16];
     final CRC32 crc = new CRC32();
 
     private byte[] bytes = new byte[256];
+    private ByteBuffer wrapped = ByteBuffer.wrap(bytes);
     private char[] chars = new char[256];
     private ByteBuffer view;
     private ByteBuffer memory = ByteBuffer.allocateDirect(0);
@@ -67,6 +70,14 @@ final class Scratch {
         excludeSeen = false;
     }
 
+    /** Room for the rows of {@code count} ids. */
+    int[] found(int count) {
+        if (found.length < count) {
+            found = new int[count];
+        }
+        return found;
+    }
+
     /** Room for {@code count} results. */
     void results(int count) {
         if (rows.length < count) {
@@ -78,8 +89,15 @@ final class Scratch {
     byte[] bytes(int count) {
         if (bytes.length < count) {
             bytes = new byte[count];
+            wrapped = ByteBuffer.wrap(bytes);
         }
         return bytes;
+    }
+
+    /** {@link #bytes(int)} as a buffer. */
+    ByteBuffer wrapped(int count) {
+        bytes(count);
+        return wrapped;
     }
 
     char[] chars(int count) {

@@ -386,13 +386,15 @@ public final class SparseRecommender implements AutoCloseable {
     private static List<String> readKnown(
             State open, Scratch scratch, List<String> ids, Scratch.Rows into, List<String> unknown) {
         for (int i = 0, n = ids.size(); i < n; i++) {
-            String id = checkId(ids.get(i));
-            int row = open.texts.find(PackedFile.ITEM_IDS, id, scratch);
-            if (row >= 0) {
-                into.add(row);
+            checkId(ids.get(i));
+        }
+        open.engine.find(ids, scratch);
+        for (int i = 0, n = ids.size(); i < n; i++) {
+            if (scratch.found[i] >= 0) {
+                into.add(scratch.found[i]);
             } else {
                 unknown = unknown == null ? new ArrayList<String>() : unknown;
-                unknown.add(id);
+                unknown.add(ids.get(i));
             }
         }
         return unknown;

@@ -42,9 +42,8 @@ final class Texts {
 
     /** Row of an id, or -1. */
     int find(int first, String id, Scratch scratch) {
-        byte[] bytes = scratch.bytes(Utf8.room(id.length()));
-        int length = Utf8.encode(id, bytes);
-        return length < 0 ? -1 : find(first, bytes, length, scratch.crc);
+        int length = Utf8.encode(id, scratch.wrapped(Utf8.room(id.length())), 0);
+        return length < 0 ? -1 : find(first, scratch.bytes(length), length, scratch.crc);
     }
 
     /** Row of an id of which {@code bytes} begins with the UTF-8, or -1. The format's page has the hash index. */

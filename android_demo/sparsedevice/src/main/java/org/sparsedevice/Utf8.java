@@ -11,32 +11,32 @@ final class Utf8 {
         return 3 * chars;
     }
 
-    /** Encode into {@code out}; the number of bytes, or -1 where half a surrogate pair stands alone. */
-    static int encode(String text, byte[] out) {
-        int n = 0;
+    /** Encode from {@code at} on; the number of bytes, or -1 where half a surrogate pair stands alone. */
+    static int encode(String text, ByteBuffer out, int at) {
+        int n = at;
         for (int i = 0; i < text.length(); i++) {
             int c = text.charAt(i);
             if (c < 0x80) {
-                out[n++] = (byte) c;
+                out.put(n++, (byte) c);
             } else if (c < 0x800) {
-                out[n++] = (byte) (0xC0 | c >> 6);
-                out[n++] = (byte) (0x80 | c & 63);
+                out.put(n++, (byte) (0xC0 | c >> 6));
+                out.put(n++, (byte) (0x80 | c & 63));
             } else if (c < 0xD800 || c > 0xDFFF) {
-                out[n++] = (byte) (0xE0 | c >> 12);
-                out[n++] = (byte) (0x80 | c >> 6 & 63);
-                out[n++] = (byte) (0x80 | c & 63);
+                out.put(n++, (byte) (0xE0 | c >> 12));
+                out.put(n++, (byte) (0x80 | c >> 6 & 63));
+                out.put(n++, (byte) (0x80 | c & 63));
             } else {
                 if (c > 0xDBFF || i + 1 == text.length() || !Character.isLowSurrogate(text.charAt(i + 1))) {
                     return -1;
                 }
                 c = Character.toCodePoint((char) c, text.charAt(++i));
-                out[n++] = (byte) (0xF0 | c >> 18);
-                out[n++] = (byte) (0x80 | c >> 12 & 63);
-                out[n++] = (byte) (0x80 | c >> 6 & 63);
-                out[n++] = (byte) (0x80 | c & 63);
+                out.put(n++, (byte) (0xF0 | c >> 18));
+                out.put(n++, (byte) (0x80 | c >> 12 & 63));
+                out.put(n++, (byte) (0x80 | c >> 6 & 63));
+                out.put(n++, (byte) (0x80 | c & 63));
             }
         }
-        return n;
+        return n - at;
     }
 
     /**
