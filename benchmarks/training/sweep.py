@@ -56,8 +56,9 @@ def main() -> None:
         }
         result["metrics"] = run.metrics
         if arguments.test:
-            result["test"] = evaluate_run(run, users="trained")
-            if arguments.fold:
+            if run.users is not None:
+                result["test"] = evaluate_run(run, users="trained")
+            if arguments.fold or run.users is None:
                 result["test_folded"] = evaluate_run(run, users="folded")
         with arguments.results.open("a") as file:
             file.write(json.dumps(result) + "\n")

@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from sparsedevice.errors import ConfigError
+from sparsedevice.models.elsa import ItemAutoencoder
 from sparsedevice.models.mf import MatrixFactorization
+from sparsedevice.models.rows import Model
 from sparsedevice.sparse.budget import fixed_lengths, global_lengths
 from sparsedevice.sparse.dense import DenseTable
 from sparsedevice.sparse.initial import random_shape
@@ -21,7 +23,7 @@ from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.optimizer import Table
 
 
-def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> MatrixFactorization:
+def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> Model:
     """Tables in their initial shape, and what will move it.
 
     Args:
@@ -39,7 +41,8 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> MatrixFa
         "users": np.diff(matrix.indptr).astype(np.int64),
         "items": np.bincount(matrix.indices, minlength=n_items).astype(np.int64),
     }
-    sparse = [] if config.sparsity == 0 else ["items"] if config.sparse == "items" else ["users", "items"]
+    learnt = ["items"] if config.model == "elsa" else ["users", "items"]
+    sparse = [] if config.sparsity == 0 else [n for n in learnt if n == "items" or config.sparse == "both"]
     final = {
         name: fixed_lengths(len(counts[name]), dim, config.sparsity)
         if config.fan_in == "fixed"
@@ -52,6 +55,8 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> MatrixFa
     movers: dict[str, ShapeMover] = {}
     schedule = Schedule(method.rho0, method.rho_end, method.rho_end if method.widen > 1 else 0.0)
     for place, name in enumerate(("users", "items")):
+        if name not in learnt:
+            continue
         if name not in sparse:
             generator = torch.Generator().manual_seed(config.seed * 2 + place)
             # The whole table is dense by the caller's choice: sparsity 0, or users that are never shipped.
@@ -69,6 +74,8 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> MatrixFa
             global_budget=config.fan_in == "global",
             seed=config.seed * 2 + place,
         )
+    if config.model == "elsa":
+        return ItemAutoencoder(tables["items"], movers, config)
     return MatrixFactorization(tables["users"], tables["items"], movers, config)
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import scipy.sparse
 import torch
-from torch import Tensor
 
+from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
 from sparsedevice.sparse.mover import ShapeMover
-from sparsedevice.sparse.table import Active
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
-from sparsedevice.training.optimizer import Table, normalise_rows, project_rows, update_rows
+from sparsedevice.training.optimizer import Table
 from sparsedevice.training.softmax import softmax_loss_
-
-# Item rows that are dense at one time in a step; never more than a quarter of the table.
-ITEM_ROWS = 4096
-# A user occurs once an epoch, an item in many steps: items are cut to their largest entries in every third.
-ITEM_PROJECTION = 3
 
 
 class MatrixFactorization:
@@ -45,18 +38,7 @@ class MatrixFactorization:
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
-        """Update the rows of a batch.
-
-        Args:
-            batch: users, positives and sampled items.
-            lr: length of the step.
-            step: number of this step in training.
-            last: whether this is the last step before the shape moves.
-            progress: share of training done, 0 to 1.
-
-        Returns:
-            The summed loss of the batch's positives, in nats.
-        """
+        """Update the rows of a batch; see ``Model.step``. The loss is in nats."""
         users, items = self.tables["users"], self.tables["items"]
         device = users.device
         user_rows = torch.from_numpy(batch.users).to(device)
@@ -90,38 +72,15 @@ class MatrixFactorization:
             item_gradient = self._product(block_scores.T, x)
             if watching.get("items"):
                 self.movers["items"].observe(active.rows, item_gradient)
-            self._update("items", active, item_gradient, lr, project=step % ITEM_PROJECTION == 0)
+            update_table(
+                items,
+                self.movers.get("items"),
+                active,
+                item_gradient,
+                lr,
+                project=step % ITEM_PROJECTION == 0,
+            )
         if watching.get("users"):
             self.movers["users"].observe(user_rows, user_gradient)
-        self._update("users", user_active, user_gradient, lr, project=True)
+        update_table(users, self.movers.get("users"), user_active, user_gradient, lr, project=True)
         return loss
-
-    def _update(self, name: str, active: Active, gradient: Tensor, lr: float, *, project: bool) -> None:
-        table, mover = self.tables[name], self.movers.get(name)
-        if project and mover is not None and mover.explore > 0:
-            project_rows(mover.table, active, gradient, lr, explore=mover.explore)
-        else:
-            update_rows(table, active, gradient, lr, unit_rows=True)
-
-    def end_period(self, period: int, progress: float) -> None:
-        """Move the shapes, and bring the rows that changed back to length 1."""
-        for name, mover in self.movers.items():
-            changed = mover.end_period(period, progress)
-            if changed is not None:
-                normalise_rows(self.tables[name], changed)
-
-    def user_rows(self) -> scipy.sparse.csr_array:
-        """The learnt users, csr_array float32 (n_users x dim)."""
-        return self.tables["users"].to_csr()
-
-    def item_rows(self) -> scipy.sparse.csr_array:
-        """The learnt items, csr_array float32 (n_items x dim)."""
-        return self.tables["items"].to_csr()
-
-
-def half_product(left: Tensor, right: Tensor) -> Tensor:
-    """Product of factors rounded to bfloat16, several times faster on processors made for it.
-
-    A rounding of 0.4 % in scores and gradients is small beside the noise of the sampled catalogue.
-    """
-    return (left.bfloat16() @ right.bfloat16()).float()

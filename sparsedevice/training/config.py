@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsedevice.errors import ConfigError
 
-MODELS = ("mf",)
+MODELS = ("mf", "elsa")
 SPARSE = ("both", "items")
 FAN_IN = ("fixed", "global")
 PRECISION = (None, "float32", "bfloat16")
@@ -19,7 +19,7 @@ class TrainConfig:
     """Settings of a run; None means "by rule" until ``resolve`` has filled it in.
 
     Attributes:
-        model: what is learnt.
+        model: what is learnt: "mf" (users and items), or "elsa" (items; a user is the sum of her history).
         method: named preset of dynamic sparse training.
         sparsity: share of zero entries; 0 trains dense tables.
         sparse: "both" tables sparse, or "items" only (users stay dense in training and are not meant to be

@@ -13,9 +13,11 @@ import scipy.sparse
 from torch import Tensor
 
 from sparsedevice.errors import RunError
+from sparsedevice.evaluation.folding import folded_queries
 from sparsedevice.evaluation.metrics import summarise
 from sparsedevice.evaluation.ranking import rank, table_queries
-from sparsedevice.models.mf import MatrixFactorization
+from sparsedevice.models.rows import Model, end_period, user_rows
+from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.training.batches import UserBatches
 from sparsedevice.training.checkpoint import save_checkpoint
 from sparsedevice.training.config import TrainConfig
@@ -57,7 +59,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: MatrixFactorization,
+        model: Model,
         config: TrainConfig,
         train: scipy.sparse.csr_array,
         validation: scipy.sparse.csr_array | None,
@@ -133,7 +135,7 @@ class Trainer:
         position.loss += self.model.step(batch, lr, step=position.step, last=last, progress=progress)
         position.step += 1
         if last:
-            self.model.end_period(position.step // self._period - 1, position.step / self._total)
+            end_period(self.model, position.step // self._period - 1, position.step / self._total)
             self.memory.look(self.model)
 
     def _end_epoch(self, epoch: int, bar: TrainingProgress) -> None:
@@ -183,16 +185,21 @@ class Trainer:
 
 
 def validation_recall(
-    model: MatrixFactorization, train: scipy.sparse.csr_array, validation: scipy.sparse.csr_array, seed: int
+    model: Model, train: scipy.sparse.csr_array, validation: scipy.sparse.csr_array, seed: int
 ) -> float:
     """Recall@20 of a fixed random choice of at most 3,000 validation users, train items excluded."""
     users = np.flatnonzero(np.diff(validation.indptr) > 0)
     users = np.sort(np.random.default_rng([seed, 4]).permutation(users)[:VALIDATION_USERS])
-    top = rank(table_queries(model.user_rows()), model.item_rows(), users, 20, seen=train)
+    items, learnt = model.tables["items"].to_csr(), user_rows(model)
+    if learnt is None:
+        queries = folded_queries(items, model.similarity, FoldIn(), train)
+    else:
+        queries = table_queries(learnt)
+    top = rank(queries, items, users, 20, seen=train)
     return summarise(top, validation, users)["recall@20"]
 
 
-def _tensors(model: MatrixFactorization) -> dict[str, Tensor]:
+def _tensors(model: Model) -> dict[str, Tensor]:
     out: dict[str, Tensor] = {}
     for name, table in model.tables.items():
         out |= {f"table.{name}.{key}": tensor for key, tensor in table.state().items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sparsedevice.models.mf import MatrixFactorization
+from sparsedevice.models.rows import Model
 
 
 class MemoryAccount:
@@ -17,14 +17,14 @@ class MemoryAccount:
     def __init__(self) -> None:
         self.peak: dict[str, int] = {}
 
-    def look(self, model: MatrixFactorization) -> None:
+    def look(self, model: Model) -> None:
         """Count all tensors as they are now."""
         now = {name: table.nbytes() for name, table in model.tables.items()}
         now["method"] = sum(mover.nbytes() for mover in model.movers.values())
         if sum(now.values()) > sum(self.peak.values()):
             self.peak = now
 
-    def report(self, model: MatrixFactorization) -> dict[str, Any]:
+    def report(self, model: Model) -> dict[str, Any]:
         """The peak against dense float32 weights with Adam's two moments, 12 bytes an entry."""
         dense = 12 * sum(table.n_rows * table.dim for table in model.tables.values())
         peak = sum(self.peak.values())

@@ -17,6 +17,7 @@ from sparsedevice.data.clicks import ClickSplit
 from sparsedevice.errors import ConfigError, DataError
 from sparsedevice.evaluation.evaluate import evaluate_run
 from sparsedevice.models.build import build_model
+from sparsedevice.models.rows import user_rows
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.run import Run
 from sparsedevice.training.checkpoint import load_checkpoint
@@ -112,7 +113,8 @@ def train(
     try:
         run = fit(split, config, out=out, source=source, checkpoint=checkpoint, progress=progress)
         if split.test is not None and len(split.test):
-            run.metrics["test"] = evaluate_run(run, users="trained")
+            if run.users is not None:
+                run.metrics["test"] = evaluate_run(run, users="trained")
             run.metrics["test_folded"] = evaluate_run(run, users="folded")
     finally:
         torch.set_num_threads(before)
@@ -159,7 +161,7 @@ def fit(
     if checkpoint is not None:
         trainer.restore(*checkpoint)
     trainer.run(progress=progress)
-    users, items = model.user_rows(), model.item_rows()
+    users, items = user_rows(model), model.tables["items"].to_csr()
     fold_in, fold_metrics = FoldIn(), dict[str, Any]()
     if fold:
         fold_in, fold_metrics = choose_fold_in(

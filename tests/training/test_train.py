@@ -65,12 +65,20 @@ def test_same_seed_same_files_and_another_seed_others(tmp_path: Path) -> None:
     assert files(tmp_path / "a")["tables.safetensors"] != files(tmp_path / "c")["tables.safetensors"]
 
 
-@pytest.mark.parametrize("method", ["sparserec", "rigl", "annealed"])
-@pytest.mark.parametrize("stop", [1, 7, 20])
+@pytest.mark.parametrize(
+    ("model", "method", "stop"),
+    [
+        ("mf", "sparserec", 1),
+        ("mf", "sparserec", 20),
+        ("mf", "rigl", 7),
+        ("mf", "annealed", 20),
+        ("elsa", "sparserec", 7),
+    ],
+)
 def test_resume_continues_to_the_same_bytes(
-    tmp_path: Path, method: str, stop: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: str, method: str, stop: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(WORLD, tmp_path / "whole", method=method, **SMALL, settings=SETTINGS)
+    train(WORLD, tmp_path / "whole", model=model, method=method, **SMALL, settings=SETTINGS)
 
     original, steps = loop.Trainer._step, 0
 
@@ -83,13 +91,13 @@ def test_resume_continues_to_the_same_bytes(
 
     monkeypatch.setattr(loop.Trainer, "_step", interrupted_step)
     with pytest.raises(KeyboardInterrupt):
-        train(WORLD, tmp_path / "parts", method=method, **SMALL, settings=SETTINGS)
+        train(WORLD, tmp_path / "parts", model=model, method=method, **SMALL, settings=SETTINGS)
     monkeypatch.undo()
     assert not (tmp_path / "parts" / "tables.safetensors").exists()
     with pytest.raises(RunError, match="--resume"):
         Run.load(tmp_path / "parts")
 
-    train(WORLD, tmp_path / "parts", method=method, **SMALL, settings=SETTINGS, resume=True)
+    train(WORLD, tmp_path / "parts", model=model, method=method, **SMALL, settings=SETTINGS, resume=True)
     assert files(tmp_path / "parts") == files(tmp_path / "whole")
     whole, parts = (Run.load(tmp_path / name).metrics for name in ("whole", "parts"))
     assert whole["history"] == parts["history"]
@@ -151,7 +159,7 @@ def test_no_validation_and_no_test_part_is_fine(tmp_path: Path) -> None:
     run = train(Split(log, None, None, "all"), tmp_path / "run", **SMALL, settings=SETTINGS)
     assert run.metrics["history"] == []
     assert "test" not in run.metrics
-    assert run.fold_in.weights is not None
+    assert run.fold_in.matrix is not None
 
 
 def test_config_survives_json() -> None:

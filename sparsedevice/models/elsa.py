@@ -1,0 +1,99 @@
+"""Item autoencoder: one table of items, and a user who is the sum of her history's rows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
+from sparsedevice.sparse.mover import ShapeMover
+from sparsedevice.training.batches import Batch
+from sparsedevice.training.config import TrainConfig
+from sparsedevice.training.optimizer import Table
+
+
+class ItemAutoencoder:
+    """ELSA (Vančura et al., RecSys 2022) with sparse rows and sampled outputs.
+
+    Sparse rows are after Compressed ELSA (arXiv 2602.09935).
+
+    With unit item rows A and a user's history x (ones at her items) the prediction is y = x A Aᵀ - x, and the
+    loss is the squared distance of x and y, each scaled to length 1. Of the outputs only a sample of items is
+    computed: the items of the batch's histories and uniform negatives, where a product with an item outside x
+        counts 1/π times (π its chance to be in the
+    sample), so that the length of y is estimated without bias (the papers compute all outputs).
+
+    A device needs no user table: the query of a history is the plain sum of its rows.
+
+    Attributes:
+        tables: "items".
+        movers: what moves the shape, where the table is sparse.
+    """
+
+    similarity = "cosine"
+
+    def __init__(self, items: Table, movers: dict[str, ShapeMover], config: TrainConfig) -> None:
+        self.tables: dict[str, Table] = {"items": items}
+        self.movers = movers
+        self._product = half_product if config.precision == "bfloat16" else torch.matmul
+        self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
+
+    def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
+        """Update the rows of a batch's sample of items; see ``Model.step``."""
+        items, mover = self.tables["items"], self.movers.get("items")
+        device = items.device
+        rows = torch.from_numpy(batch.items).to(device)
+        watching = mover is not None and mover.start_step(rows, last=last, progress=progress)
+        blocks = [
+            (start, items.active(rows[start : start + self._item_rows]))
+            for start in range(0, rows.numel(), self._item_rows)
+        ]
+        history = torch.zeros(len(batch.users), rows.numel(), device=device)
+        history[torch.from_numpy(batch.user).to(device), torch.from_numpy(batch.column).to(device)] = 1.0
+        query = torch.zeros(history.shape[0], items.dim, device=device)
+        for start, active in blocks:
+            query += self._product(history[:, start : start + active.rows.numel()], items.expand(active))
+        output = torch.empty_like(history)
+        for start, active in blocks:
+            output[:, start : start + active.rows.numel()] = self._product(query, items.expand(active).T)
+        output -= history
+        weight = torch.from_numpy(batch.log_inclusion).to(device).neg_().exp_()
+        loss = autoencoder_loss_(output, history, weight)
+        query_gradient = torch.zeros_like(query)
+        for start, active in blocks:
+            query_gradient += self._product(
+                output[:, start : start + active.rows.numel()], items.expand(active)
+            )
+        # Rows meet the loss twice: as outputs, and as parts of the query.
+        left = torch.cat([output, history])
+        right = torch.cat([query, query_gradient])
+        for start, active in blocks:
+            gradient = self._product(left[:, start : start + active.rows.numel()].T, right)
+            if watching and mover is not None:
+                mover.observe(active.rows, gradient)
+            update_table(items, mover, active, gradient, lr, project=step % ITEM_PROJECTION == 0)
+        return loss
+
+
+def autoencoder_loss_(output: Tensor, history: Tensor, weight: Tensor) -> float:
+    """Σ over users of ‖x/‖x‖ - y/‖y‖‖² = 2 - 2 x·y / (‖x‖ ‖y‖); ``output`` is overwritten by the gradient.
+
+    Args:
+        output: y, float32[U, J].
+        history: x, zeros and ones, float32[U, J]; every user has an item.
+        weight: float32[J], what the square of an output outside the history counts; inside it counts 1.
+
+    Returns:
+        The loss summed over users, each user's share counted as often as she has items, so that the mean over
+        interactions that training reports is the mean over users weighted by their activity.
+    """
+    weights = torch.where(history > 0, 1.0, weight)
+    length = history.sum(1)
+    inner = (output * history).sum(1)
+    norm = (output * output * weights).sum(1).sqrt_().clamp_(min=1e-6)
+    cosine = inner / (norm * length.sqrt())
+    loss = float(((2 - 2 * cosine) * length).sum())
+    output *= weights
+    output *= (2 * cosine / (norm * norm))[:, None]
+    output -= history * (2 / (norm * length.sqrt()))[:, None]
+    return loss
