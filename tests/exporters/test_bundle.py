@@ -52,7 +52,8 @@ def test_manifest_describes_every_file(bundles, name):
     bundle = bundles[name]
     manifest = read_json(bundle.path / "manifest.json")
     assert manifest == bundle.manifest == Bundle.load(bundle.path).manifest
-    on_disk = {file.name for file in bundle.path.iterdir()} - {"manifest.json"}
+    files = (file for file in bundle.path.rglob("*") if file.is_file())
+    on_disk = {file.relative_to(bundle.path).as_posix() for file in files} - {"manifest.json"}
     assert set(manifest["files"]) == on_disk
     assert {"model.sd", "README.md"} <= on_disk
     for file, entry in manifest["files"].items():
