@@ -232,9 +232,8 @@ def measure(path: Path, k: int, turns: int) -> None:
     first = np.array(next(iter(warm.values())))
     exact = [set(np.argsort(-(dense @ q), kind="stable")[:k].tolist()) for q in queries]
     print(f"\ntop-{k}, one thread, {turns} turns")
-    print(
-        "| arm | warm, median us | p90 | cold, median us | times the core's | overlap |\n|---|---|---|---|---|---|"
-    )
+    print("| arm | warm, median us | p90 | cold, median us | times the core's | overlap |")
+    print("|---|---|---|---|---|---|")
     for name, us in warm.items():
         ratio = np.median(np.array(us) / first)
         figures = (np.median(us), np.percentile(us, 90), np.median(cold[name]))

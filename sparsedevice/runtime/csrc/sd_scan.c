@@ -27,25 +27,62 @@ float sd_score_row(const sd_model *model, const sd_query *query, uint32_t row) {
     return finish_number(sum, at.scale, query->scale);
 }
 
-void sd_scan_rows_scalar(const sd_model *model, const sd_query *query, uint32_t first,
-                         uint32_t count, float *scores) {
+/* One copy of the loop for each kind of values and width of columns. */
+SD_INLINE void scan_rows(const sd_model *model, const sd_query *query, uint32_t first,
+                         uint32_t count, float *scores, sd_values kind, int wide) {
     const uint8_t *columns = model->sections[SD_K_ITEM_COLUMNS];
     const uint8_t *values = model->sections[SD_K_ITEM_VALUES];
     const uint8_t *scales = model->sections[SD_K_ITEM_SCALES];
-    if (model->values != SD_INT8 || model->dim > SD_MAX_BYTE_DIM) {
-        for (uint32_t i = 0; i < count; i++)
-            scores[i] = sd_score_row(model, query, first + i);
-        return;
-    }
     for (uint32_t i = 0; i < count; i++) {
         uint32_t row = first + i;
+        float scale = sd_f32(scales + 4 * (uint64_t)row), number_sum = 0;
+        int32_t sum = 0;
         sd_range range =
             sd_clamped(model->sections[SD_K_ITEM_POINTERS], row, model->nnz_items, model->dim);
-        const uint8_t *column = columns + range.begin, *value = values + range.begin;
-        int32_t sum = 0;
-        for (uint32_t j = 0; j < range.count; j++)
-            sum += (int8_t)value[j] * query->table[column[j]];
-        scores[i] = finish(sum, sd_f32(scales + 4 * (uint64_t)row), query->scale);
+        for (uint64_t at = range.begin; at < range.begin + range.count; at++) {
+            uint32_t column = wide ? sd_u16(columns + 2 * at) & (SD_MAX_DIM - 1) : columns[at];
+            if (kind == SD_F32)
+                number_sum += sd_f32(values + 4 * at) * query->numbers[column];
+            else if (kind == SD_F16)
+                number_sum += sd_f16(values + 2 * at) * query->numbers[column];
+            else if (kind == SD_INT8)
+                sum += (int8_t)values[at] * query->table[column];
+            else
+                sum += sd_nibble((uint32_t)values[at / 2] >> (at % 2 * 4)) * query->table[column];
+        }
+        scores[i] = kind < SD_INT8 ? finish_number(number_sum, scale, query->scale)
+                                   : finish(sum, scale, query->scale);
+    }
+}
+
+void sd_scan_rows_scalar(const sd_model *model, const sd_query *query, uint32_t first,
+                         uint32_t count, float *scores) {
+    int wide = model->dim > SD_MAX_BYTE_DIM;
+    switch (model->values) {
+    case SD_F32:
+        if (wide)
+            scan_rows(model, query, first, count, scores, SD_F32, 1);
+        else
+            scan_rows(model, query, first, count, scores, SD_F32, 0);
+        break;
+    case SD_F16:
+        if (wide)
+            scan_rows(model, query, first, count, scores, SD_F16, 1);
+        else
+            scan_rows(model, query, first, count, scores, SD_F16, 0);
+        break;
+    case SD_INT8:
+        if (wide)
+            scan_rows(model, query, first, count, scores, SD_INT8, 1);
+        else
+            scan_rows(model, query, first, count, scores, SD_INT8, 0);
+        break;
+    case SD_INT4:
+        if (wide)
+            scan_rows(model, query, first, count, scores, SD_INT4, 1);
+        else
+            scan_rows(model, query, first, count, scores, SD_INT4, 0);
+        break;
     }
 }
 
