@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from sparsedevice import __version__
-from sparsedevice.cli_measure import bench, profile, report
+from sparsedevice.cli_measure import bench, profile, report, sweep
 from sparsedevice.errors import SparseDeviceError
 
 if TYPE_CHECKING:
@@ -381,7 +381,7 @@ def demo(
     )
 
 
-for _command in (bench, profile, report):
+for _command in (bench, profile, report, sweep):
     app.command()(_command)
 
 

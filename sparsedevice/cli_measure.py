@@ -138,6 +138,46 @@ def report(
     terminal.write(f"{write_report(sources, out, title=title)}")
 
 
+def sweep(
+    data: Annotated[str, typer.Argument(help="A log, a data folder, or 'synthetic'.")],
+    out: Annotated[Path, typer.Option(help="Folder for the cells; what is done there is kept.")] = Path(
+        "sweep"
+    ),
+    sparsity: Annotated[str, typer.Option(help="Shares of zero entries, a list.")] = "0.8,0.9,0.95",
+    dim: Annotated[str | None, typer.Option(help="Widths, a list; by rule where not given.")] = None,
+    method: Annotated[str | None, typer.Option(help="Methods, a list.")] = None,
+    seed: Annotated[str, typer.Option(help="Seeds, a list.")] = "0",
+    values: Annotated[str, typer.Option(help="Codings of values to measure in, a list.")] = "int8",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training interactions.")] = None,
+    k: Annotated[int, typer.Option("-k", "--k", help="Length of the ranking.")] = 20,
+    max_users: Annotated[int, typer.Option(help="Test users to measure on; 0 for all.")] = 5000,
+    dense: Annotated[bool, typer.Option(help="Also train dense tables of the same bytes.")] = True,
+    jobs: Annotated[int, typer.Option(help="Runs at once.")] = 1,
+    output: Annotated[Literal["md", "json"], typer.Option(help="How to print the answer.")] = "md",
+) -> None:
+    """Train and measure a grid, with dense tables of the same bytes beside it; resumable."""
+    from sparsedevice import terminal
+    from sparsedevice.sweep import SweepSettings, render_sweep
+    from sparsedevice.sweep import sweep as run_sweep
+
+    grid: dict[str, list[Any]] = {
+        "sparsity": _list("sparsity", sparsity, float),
+        "dim": _list("dim", dim, int),
+        "method": _list("method", method, str),
+        "seed": _list("seed", seed, int),
+    }
+    settings = SweepSettings(k=k, epochs=epochs, max_users=max_users or None, dense=dense, jobs=jobs)
+    found = run_sweep(
+        data,
+        out,
+        grid={name: choices for name, choices in grid.items() if choices != [None]},
+        values=_list("values", values, str),
+        settings=settings,
+    )
+    terminal.write(json.dumps(found, indent=2) if output == "json" else render_sweep(found))
+    sys.stderr.write(f"A page of it: sparsedevice report {out} --out report.html\n")
+
+
 def _list(name: str, text: str | None, kind: Callable[[str], Any]) -> list[Any]:
     """``10,20`` as [10, 20]; None, which stands for a default, as [None]."""
     from sparsedevice.errors import ConfigError
@@ -147,4 +187,4 @@ def _list(name: str, text: str | None, kind: Callable[[str], Any]) -> list[Any]:
     try:
         return [kind(part.strip()) for part in text.split(",") if part.strip()]
     except ValueError as error:
-        raise ConfigError(f"--{name} {text!r} is not a list of whole numbers such as 10,20") from error
+        raise ConfigError(f"--{name} {text!r} is not a list of numbers such as 10,20") from error

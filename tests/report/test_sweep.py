@@ -1,0 +1,80 @@
+"""A grid of runs: what is measured, what is kept, what stands beside it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sparsedevice.errors import ConfigError
+from sparsedevice.sweep import SweepSettings, render_sweep, sweep
+
+pytest.importorskip("torch", reason="the extra 'train' is not installed")
+DATA = "synthetic:users=120,items=60,seed=0"
+QUICK = SweepSettings(k=5, epochs=1, max_users=50)
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A finished sweep of one sparse cell, and its folder."""
+    out = tmp_path_factory.mktemp("sweep") / "out"
+    return sweep(
+        DATA, out, grid={"sparsity": [0.75], "dim": [16]}, values=("int8", "int4"), settings=QUICK
+    ), out
+
+
+def test_cells_and_dense_tables_of_the_same_bytes(first):
+    result, out = first
+    assert json.loads((out / "sweep.json").read_text()) == result
+    sparse, *dense = result["cells"]
+    assert sparse["family"] == "sparse"
+    assert sparse["settings"] == {"sparsity": 0.75, "dim": 16}
+    assert sparse["nnz"] == 60 * 4
+    assert [arm["values"] for arm in sparse["arms"]] == ["int8", "int4"]
+    assert sparse["arms"][1]["item_bytes"] < sparse["arms"][0]["item_bytes"]
+    assert dense
+    for arm in sparse["arms"]:
+        rivals = [
+            other["item_bytes"]
+            for cell in dense
+            for other in cell["arms"]
+            if cell["family"] == "dense" and other["values"] == arm["values"]
+        ]
+        assert min(abs(size - arm["item_bytes"]) for size in rivals) <= 60, "within a byte a row"
+    for cell in result["cells"]:
+        assert all(0 <= arm["accuracy"] <= 1 for arm in cell["arms"])
+
+
+def test_what_is_done_is_kept(first):
+    result, out = first
+    files = {path: path.stat().st_mtime_ns for path in out.rglob("result.json")}
+    again = sweep(DATA, out, grid={"sparsity": [0.75], "dim": [16]}, values=("int8", "int4"), settings=QUICK)
+    assert again == result
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("result.json")} == files
+
+
+def test_table_marks_the_frontier(first):
+    result, _ = first
+    lines = render_sweep(result).splitlines()[2:]
+    assert len(lines) == sum(len(cell["arms"]) for cell in result["cells"])
+    sizes = [int(line.split("|")[1].replace(",", "")) for line in lines]
+    assert sizes == sorted(sizes)
+    assert "*" in lines[0], "nothing is smaller than the smallest"
+
+
+def test_refusals(tmp_path):
+    for grid, values, match in (
+        ({}, ("int8",), "grid is empty"),
+        ({"sparsity": []}, ("int8",), "sparsity has no value"),
+        ({"sparsity": [0.9]}, ("int2",), "int2"),
+        ({"sparsity": [0.9]}, (), "values is empty"),
+    ):
+        with pytest.raises(ConfigError, match=match):
+            sweep(DATA, tmp_path / "out", grid=grid, values=values)
+    with pytest.raises(ConfigError, match="jobs 0"):
+        SweepSettings(jobs=0)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with pytest.raises(ConfigError, match="is not a sweep"):
+        sweep(DATA, tmp_path / "mine", grid={"sparsity": [0.9]})
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
