@@ -103,7 +103,7 @@ def _put_rows(sink: Sink, words: Sink, rows: Rows, header: Header) -> None:
     lengths = np.diff(rows.indptr)
     sink.planes(lengths, 2)
     starts = lane_starts(rows.indptr)
-    gaps, symbols, low, table, frequencies = _best_gaps(rows)
+    gaps, symbols, low, table, frequencies = best_gaps(rows)
     sink.number(gaps.shift)
     sink.planes(frequencies, 2)
     if gaps.low_bits:
@@ -162,7 +162,7 @@ def _take_rows(source: Source, coded: Source, n: int, header: Header, result_byt
     return Rows(indptr, columns, values, scales, header.dim)
 
 
-def _best_gaps(
+def best_gaps(
     rows: Rows,
 ) -> tuple[Gaps, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint16]]:
     """The number of tables that makes columns and tables together smallest."""

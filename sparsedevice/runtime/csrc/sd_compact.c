@@ -5,6 +5,7 @@
  * state.
  */
 #include "sd_compact.h"
+#include "sd_internal.h"
 
 #define SLOT_MASK (SD_TABLE_SLOTS - 1)
 #define LANE_STATE 65536u
@@ -27,43 +28,53 @@ uint64_t sd_lane_count(uint64_t entries) {
     return lanes < 1 ? 1 : lanes > SD_MAX_LANES ? SD_MAX_LANES : lanes;
 }
 
-/* A slot: symbol in bits 0-7, frequency - 1 in bits 8-19, place among the symbol's slots above. */
-static int fill_slots(const sd_lanes *lanes, uint32_t *slots) {
+/* Scratch: the symbol of every slot of every table, and of every symbol its frequency and first
+ * slot. */
+typedef struct {
+    uint8_t *symbols;  /* n_tables x 4,096 */
+    uint32_t *numbers; /* n_tables x 256: frequency, and above bit 16 the first slot */
+} slot_tables;
+
+static int fill_tables(const sd_lanes *lanes, const slot_tables *tables) {
     for (uint64_t table = 0; table < lanes->n_tables; table++) {
         const uint16_t *frequencies = lanes->frequencies + table * lanes->n_symbols;
-        uint32_t *slot = slots + table * SD_TABLE_SLOTS;
+        uint8_t *symbols = tables->symbols + table * SD_TABLE_SLOTS;
+        uint32_t *numbers = tables->numbers + table * 256;
         uint32_t used = 0;
-        for (uint32_t symbol = 0; symbol < lanes->n_symbols; symbol++) {
-            uint32_t frequency = frequencies[symbol];
+        for (uint32_t symbol = 0; symbol < 256; symbol++) {
+            uint32_t frequency = symbol < lanes->n_symbols ? frequencies[symbol] : 0;
             if (frequency > SD_TABLE_SLOTS - used)
                 return 0;
-            for (uint32_t place = 0; place < frequency; place++)
-                slot[used++] = symbol | (frequency - 1) << 8 | place << 20;
+            numbers[symbol] = frequency | used << 16;
+            for (uint32_t end = used + frequency; used < end; used++)
+                symbols[used] = (uint8_t)symbol;
         }
         if (used != 0 && used != SD_TABLE_SLOTS)
             return 0;
         for (; used < SD_TABLE_SLOTS; used++)
-            slot[used] = 0;
+            symbols[used] = 0;
     }
     return 1;
 }
 
-/* The next entry of a lane. */
-static inline void decode_entry(const sd_lanes *lanes, const uint32_t *slots, uint16_t *out,
-                                lane_state *lane) {
+/* The next entry of a lane. `gaps` and `low_bits` are those of `lanes`, known where this is
+ * inlined. */
+SD_INLINE void decode_entry(const sd_lanes *lanes, int gaps, uint32_t low_bits,
+                            const slot_tables *tables, uint16_t *out, lane_state *lane) {
     uint32_t table = 0;
-    if (lanes->gaps) {
+    if (gaps) {
         while (!lane->left) {
             lane->left = *lane->length++;
             lane->next = 0;
         }
         lane->left--;
         table = lane->next >> lanes->shift;
-        if (table >= lanes->n_tables)
-            table = lanes->n_tables - 1;
+        table = table < lanes->n_tables ? table : lanes->n_tables - 1;
     }
-    uint32_t slot = slots[table * SD_TABLE_SLOTS + (lane->x & SLOT_MASK)];
-    uint32_t x = ((slot >> 8 & SLOT_MASK) + 1) * (lane->x >> 12) + (slot >> 20);
+    uint32_t slot = lane->x & SLOT_MASK;
+    uint32_t result = tables->symbols[table * SD_TABLE_SLOTS + slot];
+    uint32_t numbers = tables->numbers[table * 256 + result];
+    uint32_t x = (numbers & 0xFFFF) * (lane->x >> 12) + slot - (numbers >> 16);
     if (x < LANE_STATE) {
         x <<= 16;
         if (lane->at != lane->end) {
@@ -73,10 +84,9 @@ static inline void decode_entry(const sd_lanes *lanes, const uint32_t *slots, ui
             lane->overrun = 1;
     }
     lane->x = x;
-    uint32_t result = slot & 255;
-    if (lanes->gaps) {
-        result <<= lanes->low_bits;
-        if (lanes->low_bits)
+    if (gaps) {
+        result <<= low_bits;
+        if (low_bits)
             result |= lanes->low[lane->entry];
         result += lane->next;
         lane->next = result + 1;
@@ -86,26 +96,39 @@ static inline void decode_entry(const sd_lanes *lanes, const uint32_t *slots, ui
 }
 
 /* Decode `count` lanes side by side to the end of the shortest, then each to its own. */
-static int decode_side_by_side(const sd_lanes *lanes, const uint32_t *slots, uint16_t *out,
-                               lane_state *group, uint32_t count) {
-    if (count == SIDE_BY_SIDE) {
-        lane_state a = group[0], b = group[1], c = group[2], d = group[3];
-        while (a.entry < a.stop && b.entry < b.stop && c.entry < c.stop && d.entry < d.stop) {
-            decode_entry(lanes, slots, out, &a);
-            decode_entry(lanes, slots, out, &b);
-            decode_entry(lanes, slots, out, &c);
-            decode_entry(lanes, slots, out, &d);
-        }
-        group[0] = a, group[1] = b, group[2] = c, group[3] = d;
+SD_INLINE int decode_group(const sd_lanes *lanes, int gaps, uint32_t low_bits,
+                           const slot_tables *tables, uint16_t *out, const lane_state *group,
+                           uint32_t count) {
+    /* A copy that `out` cannot overlap, so that it stays in registers. */
+    const sd_lanes own = *lanes;
+    lane_state lane[SIDE_BY_SIDE];
+    uint64_t together = count == SIDE_BY_SIDE ? UINT64_MAX : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        lane[i] = group[i];
+        uint64_t entries = lane[i].stop - lane[i].entry;
+        together = together < entries ? together : entries;
     }
+    for (; together; together--)
+        for (uint32_t i = 0; i < SIDE_BY_SIDE; i++)
+            decode_entry(&own, gaps, low_bits, tables, out, &lane[i]);
     int good = 1;
     for (uint32_t i = 0; i < count; i++) {
-        lane_state lane = group[i];
-        while (lane.entry < lane.stop)
-            decode_entry(lanes, slots, out, &lane);
-        good &= lane.x == LANE_STATE && lane.at == lane.end && !lane.overrun && !lane.outside;
+        while (lane[i].entry < lane[i].stop)
+            decode_entry(&own, gaps, low_bits, tables, out, &lane[i]);
+        good &= lane[i].x == LANE_STATE && lane[i].at == lane[i].end && !lane[i].overrun &&
+                !lane[i].outside;
     }
     return good;
+}
+
+/* The loop once for each shape of entry. */
+static int decode_side_by_side(const sd_lanes *lanes, const slot_tables *tables, uint16_t *out,
+                               const lane_state *group, uint32_t count) {
+    if (!lanes->gaps)
+        return decode_group(lanes, 0, 0, tables, out, group, count);
+    if (!lanes->low_bits)
+        return decode_group(lanes, 1, 0, tables, out, group, count);
+    return decode_group(lanes, 1, lanes->low_bits, tables, out, group, count);
 }
 
 /* First row whose entries begin at or after an even share of all entries, from `*row` on; `*entry`
@@ -115,9 +138,18 @@ static void skip_rows(const sd_lanes *lanes, uint64_t share, uint64_t *row, uint
         *entry += lanes->lengths[(*row)++];
 }
 
-int sd_decode_lanes(const sd_lanes *lanes, uint32_t *slots, uint16_t *out) {
+uint64_t sd_lane_scratch(uint32_t n_tables) {
+    return n_tables * (uint64_t)(SD_TABLE_SLOTS + 256 * sizeof(uint32_t));
+}
+
+int sd_decode_lanes(const sd_lanes *lanes, void *scratch, uint16_t *out) {
+    slot_tables own, *tables = &own;
     if (lanes->n_tables < 1 || lanes->n_tables > SD_MAX_TABLES || lanes->n_symbols > 256 ||
-        lanes->shift > 31 || lanes->low_bits > 8 || !fill_slots(lanes, slots))
+        lanes->shift > 31 || lanes->low_bits > 8)
+        return 0;
+    own.numbers = scratch;
+    own.symbols = (uint8_t *)(own.numbers + lanes->n_tables * 256u);
+    if (!fill_tables(lanes, tables))
         return 0;
     uint64_t entries = 0, row = 0, entry = 0, word = 0;
     for (uint64_t i = 0; i < lanes->n_rows; i++)
@@ -143,7 +175,7 @@ int sd_decode_lanes(const sd_lanes *lanes, uint32_t *slots, uint16_t *out) {
         skip_rows(lanes, (i + 1) * entries / count, &row, &entry);
         lane->stop = entry;
         if (in_group == SIDE_BY_SIDE || i + 1 == count) {
-            good &= decode_side_by_side(lanes, slots, out, group, in_group);
+            good &= decode_side_by_side(lanes, tables, out, group, in_group);
             in_group = 0;
         }
     }

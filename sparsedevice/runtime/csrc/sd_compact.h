@@ -37,9 +37,12 @@ typedef struct sd_lanes {
 /* How many lanes this many entries are coded in. */
 uint64_t sd_lane_count(uint64_t entries);
 
-/* Decode all entries. `slots` is scratch of 4,096 * n_tables numbers; `out` has room for the sum of
- * all lengths. 1: done; 0: the data are damaged, and `out` holds anything. */
-int sd_decode_lanes(const sd_lanes *lanes, uint32_t *slots, uint16_t *out);
+/* Bytes of scratch for this many tables; aligned to 4. */
+uint64_t sd_lane_scratch(uint32_t n_tables);
+
+/* Decode all entries. `out` has room for the sum of all lengths. 1: done; 0: the data are damaged,
+ * and `out` holds anything. */
+int sd_decode_lanes(const sd_lanes *lanes, void *scratch, uint16_t *out);
 
 #ifdef __cplusplus
 }

@@ -674,15 +674,15 @@ static PyObject *decode_lanes(PyObject *Py_UNUSED(module), PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "the arrays do not fit one another");
     } else {
         lanes.n_tables = (uint32_t)tables;
-        uint32_t *slots = PyMem_Malloc(sizeof(uint32_t) * SD_TABLE_SLOTS * (tables ? tables : 1));
-        if (!slots) {
+        void *scratch = PyMem_Malloc((size_t)sd_lane_scratch(lanes.n_tables));
+        if (!scratch) {
             PyErr_NoMemory();
         } else {
             int good;
             Py_BEGIN_ALLOW_THREADS;
-            good = sd_decode_lanes(&lanes, slots, buffers[OUT].buf);
+            good = sd_decode_lanes(&lanes, scratch, buffers[OUT].buf);
             Py_END_ALLOW_THREADS;
-            PyMem_Free(slots);
+            PyMem_Free(scratch);
             answer = PyBool_FromLong(good);
         }
     }
