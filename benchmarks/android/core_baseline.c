@@ -1,7 +1,7 @@
 /* The C core from ids to ids without any binding: what the Java library is compared with.
  *
- * Usage: core_baseline MODEL HISTORIES K N WARMUP, where HISTORIES has one history a line, ids
- * separated by spaces. Prints the kernel, then the nanoseconds of each of N timed queries.
+ * Usage: core_baseline MODEL HISTORIES K N WARMUP KERNEL, where HISTORIES has one history a line,
+ * ids separated by spaces. Prints the nanoseconds of each of N timed queries.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
@@ -19,7 +19,7 @@ enum { MAX_HISTORIES = 4096, MAX_LENGTH = 256, MAX_K = 1000 };
 
 typedef struct history {
     const char *ids[MAX_LENGTH];
-    size_t lengths[MAX_LENGTH];
+    uint64_t lengths[MAX_LENGTH];
     uint32_t count;
 } history;
 
@@ -34,15 +34,14 @@ static uint64_t now_ns(void) {
 
 static void ask(const sd_model *model, const history *asked, uint32_t k, void *scratch,
                 uint64_t scratch_bytes) {
-    uint32_t seen[MAX_LENGTH], rows[MAX_K], count;
+    uint32_t found[MAX_LENGTH], seen[MAX_LENGTH], rows[MAX_K], count;
     float scores[MAX_K];
     static char strings[MAX_K][256];
     sd_request request = {.source = SD_FROM_HISTORY, .history = seen, .k = k, .exclude_seen = 1};
-    for (uint32_t i = 0; i < asked->count; i++) {
-        uint32_t row = sd_find(model, SD_ITEMS, asked->ids[i], asked->lengths[i]);
-        if (row != SD_NO_ROW)
-            seen[request.n_history++] = row;
-    }
+    sd_find_all(model, SD_ITEMS, asked->ids, asked->lengths, asked->count, found);
+    for (uint32_t i = 0; i < asked->count; i++)
+        if (found[i] != SD_NO_ROW)
+            seen[request.n_history++] = found[i];
     if (sd_scratch_bytes(model, &request) > scratch_bytes ||
         sd_recommend(model, &request, scratch, scratch_bytes, rows, scores, &count))
         exit(2);
@@ -56,8 +55,8 @@ static void ask(const sd_model *model, const history *asked, uint32_t k, void *s
 }
 
 int main(int argc, char **argv) {
-    if (argc != 6) {
-        fprintf(stderr, "usage: core_baseline MODEL HISTORIES K N WARMUP\n");
+    if (argc != 7) {
+        fprintf(stderr, "usage: core_baseline MODEL HISTORIES K N WARMUP KERNEL\n");
         return 2;
     }
     int file = open(argv[1], O_RDONLY);
@@ -66,7 +65,8 @@ int main(int argc, char **argv) {
     if (file < 0 || fstat(file, &about))
         return 2;
     void *bytes = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_SHARED, file, 0);
-    if (bytes == MAP_FAILED || sd_open(&model, bytes, (uint64_t)about.st_size) || sd_verify(&model))
+    if (bytes == MAP_FAILED || sd_open(&model, bytes, (uint64_t)about.st_size) ||
+        sd_verify(&model) || sd_select_kernel(&model, (sd_kernel)atoi(argv[6])))
         return 2;
     FILE *lines = fopen(argv[2], "r");
     char *line = NULL;
@@ -94,7 +94,6 @@ int main(int argc, char **argv) {
         ask(&model, &histories[i % n_histories], k, scratch, scratch_bytes);
         times[i] = now_ns() - start;
     }
-    printf("%d\n", (int)model.kernel);
     for (long i = 0; i < n; i++)
         printf("%llu\n", (unsigned long long)times[i]);
     fprintf(stderr, "rows %llu\n", (unsigned long long)checksum);

@@ -69,11 +69,15 @@ def measure(path: Path, folder: Path, k: int, n: int, turns: int) -> None:
     classes, library = build_classes(folder), build_library(folder / "lib")
     kernel = CoreRecommender.open(path).kernel
 
-    def core(warmup: int) -> np.ndarray:
-        command = [str(program), str(path), str(folder / "histories.txt"), str(k), str(n), str(warmup)]
-        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-        assert KERNELS[int(lines[0])] == kernel
-        return np.array(lines[1:], np.int64)
+    def core(kernel: str) -> Callable[[int], np.ndarray]:
+        command = [str(program), str(path), str(folder / "histories.txt"), str(k), str(n)]
+
+        def ask(warmup: int) -> np.ndarray:
+            full = [*command, str(warmup), str(KERNELS.index(kernel))]
+            lines = subprocess.run(full, check=True, capture_output=True, text=True).stdout.split()
+            return np.array(lines, np.int64)
+
+        return ask
 
     def java(engine: str, libraries: Path | None) -> tuple[Callable[[int], np.ndarray], Jvm]:
         jvm = Jvm(classes, libraries)
@@ -89,7 +93,12 @@ def measure(path: Path, folder: Path, k: int, n: int, turns: int) -> None:
     allocated: dict[str, float] = {}
     jni, jni_jvm = java("NATIVE", library.parent)
     pure, pure_jvm = java("JAVA", None)
-    arms = {f"C core ({kernel})": core, "JNI": jni, "pure Java": pure}
+    arms = {
+        f"C core ({kernel})": core(kernel),
+        "JNI": jni,
+        "pure Java": pure,
+        "C core (scalar)": core("scalar"),
+    }
     for ask in (jni, pure):
         ask(20_000)  # lets the JIT compiler finish
     samples: dict[str, list[np.ndarray]] = {name: [] for name in arms}
