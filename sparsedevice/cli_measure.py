@@ -61,7 +61,7 @@ def bench(
         Path | None, typer.Option(help="Earlier result (json or jsonl) to stand beside.")
     ] = None,
     fail_if_slower: Annotated[
-        str | None, typer.Option(help="Exit with 1 if a p50 grew by more than this, for example 5%.")
+        str | None, typer.Option(help="Exit with 1 if a p50 (emulated: instructions) grew by more, e.g. 5%.")
     ] = None,
 ) -> None:
     """Measure load time, first query, latency percentiles, bytes and memory of a bundle."""
@@ -102,7 +102,7 @@ def bench(
     for change in changes:
         verdict = " SLOWER" if change.slower and fail_if_slower is not None else ""
         sys.stderr.write(
-            f"{change.cell}: p50 {change.before_us:,.1f} µs then, {change.now_us:,.1f} µs now"
+            f"{change.cell}: {change.before:,.1f} {change.unit} then, {change.now:,.1f} now"
             f" ({change.ratio - 1:+.1%}){verdict}\n"
         )
     if fail_if_slower is not None and any(change.slower for change in changes):

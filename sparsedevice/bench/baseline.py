@@ -20,20 +20,22 @@ class Change:
 
     Attributes:
         cell: what the cell is, for people.
-        before_us: median then, in microseconds.
-        now_us: median now.
+        before: then: the median in microseconds, or for an emulated machine the instructions of a query.
+        now: the same now.
+        unit: of both.
         slower: whether it is slower than allowed.
     """
 
     cell: str
-    before_us: float
-    now_us: float
+    before: float
+    now: float
+    unit: str
     slower: bool
 
     @property
     def ratio(self) -> float:
         """Now over then."""
-        return self.now_us / self.before_us
+        return self.now / self.before
 
 
 def compare(results: Sequence[Mapping[str, Any]], baseline: Path, allowed: float = 0.0) -> list[Change]:
@@ -42,7 +44,7 @@ def compare(results: Sequence[Mapping[str, Any]], baseline: Path, allowed: float
     Args:
         results: what was measured now.
         baseline: a file that ``bench --output json`` or ``jsonl`` wrote.
-        allowed: growth of the median that is no failure, 0.05 for 5 %.
+        allowed: growth that is no failure, 0.05 for 5 %.
 
     Raises:
         DataError: if the file is no benchmark or shares no cell.
@@ -52,8 +54,8 @@ def compare(results: Sequence[Mapping[str, Any]], baseline: Path, allowed: float
     for result in results:
         then = before.get(_identity(result))
         if then is not None:
-            ratio = result["p50_us"] / then["p50_us"]
-            changes.append(Change(_text(result), then["p50_us"], result["p50_us"], ratio > 1 + allowed))
+            old, (new, unit) = _cost(then)[0], _cost(result)
+            changes.append(Change(_text(result), old, new, unit, new / old > 1 + allowed))
     if not changes:
         raise DataError(f"{baseline} has no cell of this benchmark; measure it again with the same settings")
     return changes
@@ -99,6 +101,13 @@ def parse_share(text: str) -> float:
     if not 0 <= share < float("inf"):
         raise ConfigError(f"{text!r} is not a share such as 5% or 0.05")
     return share
+
+
+def _cost(result: Mapping[str, Any]) -> tuple[float, str]:
+    """What a cell is compared by: times, or instructions where there can be no time."""
+    if "counts" in result:
+        return result["counts"]["instructions"], "instructions"
+    return result["p50_us"], "µs"
 
 
 def _identity(result: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,14 +17,16 @@ class RawLog:
     """Writes events to ``FILE.part`` as they come; on success the file takes its name, or goes.
 
     Attributes:
-        path: the file to write; None for one in the current folder that only a failure leaves behind.
+        path: the file to write; None for one in the current folder (or the temporary one, where that cannot
+            be written) that only a failure leaves behind.
         part: where events are until the measurement is complete.
         counts: samples so far by phase.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path
-        target = path or Path(f"sparsedevice-bench.{os.getpid()}.jsonl")
+        folder = Path() if os.access(".", os.W_OK) else Path(tempfile.gettempdir())
+        target = path or folder / f"sparsedevice-bench.{os.getpid()}.jsonl"
         self.part = target.with_name(target.name + ".part")
         self.counts: dict[str, int] = {}
         self._file: TextIO | None = None

@@ -74,6 +74,9 @@ def render_markdown(results: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
         for phase in dict.fromkeys(name for result in timed for name in result.get("phases", {})):
             cells = [result.get("phases", {}).get(phase, {}).get("p50_us") for result in columns]
             lines.append(_row(f"{phase.replace('_', ' ')} p50", [_time(cell, "µs") for cell in cells]))
+        if any((result.get("batch") or {}).get("size", 1) > 1 for result in timed):
+            cells = [(result.get("batch") or {}).get("p50_us") for result in columns]
+            lines.append(_row("a batch p50", [_time(cell, "µs") for cell in cells]))
         lines.append(
             _row("queries a second", [_count(result.get("queries_per_second")) for result in columns])
         )

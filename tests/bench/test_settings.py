@@ -114,6 +114,10 @@ def test_baseline(results, tmp_path):
     assert len(compare(results[:1], path)) == 1
     with pytest.raises(DataError, match="no cell of this benchmark"):
         compare([{**results[0], "k": 17}], path)
+    emulated = {**results[0], "target": "qemu-arm64", "p50_us": None, "counts": {"instructions": 110.0}}
+    path.write_text(json.dumps({**emulated, "counts": {"instructions": 100.0}}))
+    (change,) = compare([emulated], path, 0.05)
+    assert (change.before, change.now, change.unit, change.slower) == (100.0, 110.0, "instructions", True)
     path.write_text("{}")
     with pytest.raises(DataError, match="holds no benchmark"):
         compare(results, path)
