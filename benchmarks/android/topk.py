@@ -107,16 +107,21 @@ def measure(path: Path, folder: Path, k: int, n: int, turns: int) -> None:
             samples[name].append(ask(n) / 1000)
     for jvm in (jni_jvm, pure_jvm):
         jvm.close()
+    report(packed, samples, k)
+    for engine, allocation in allocated.items():
+        print(f"{engine}: {allocation:.0f} bytes allocated a query, the result included")
+
+
+def report(packed: PackedFile, samples: dict[str, list[np.ndarray]], k: int) -> None:
+    """A table; the first arm is what the others are compared with."""
     first = [np.median(turn) for turn in next(iter(samples.values()))]
     shape = f"{packed.n_items} x {packed.dim}, {packed.nnz} entries, {packed.values}, {packed.layout}"
-    print(f"{shape}; top-{k}, {turns} turns")
+    print(f"{shape}; top-{k}, {len(first)} turns")
     print("| arm | p50, us | p90, us | times the core's |\n|---|---|---|---|")
     for name, parts in samples.items():
         every = np.concatenate(parts)
         ratio = np.median([np.median(part) / base for part, base in zip(parts, first, strict=True)])
         print(f"| {name} | {np.median(every):.1f} | {np.percentile(every, 90):.1f} | {ratio:.2f} |")
-    for engine, allocation in allocated.items():
-        print(f"{engine}: {allocation:.0f} bytes allocated a query, the result included")
 
 
 if __name__ == "__main__":
