@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
-import sys
 
 import numpy as np
 import onnx
@@ -13,11 +11,9 @@ import onnxruntime
 import pytest
 
 from sparsedevice.errors import BundleError
-from sparsedevice.exporters import export
 from sparsedevice.exporters.onnx import native
 from sparsedevice.packing import PackedFile
 from tests.exporters.test_onnx_graph import write_table
-from tests.exporters.tiny import tiny_run
 from tests.runtime.conformance import CHECKS, Subject
 
 
@@ -87,19 +83,6 @@ def test_a_damaged_file_answers_with_no_rows(tmp_path):
     feed = {**lists, "user": one, "like": one, "k": np.array([9])}
     assert len(broken.run(None, feed)[0]) == 0
     assert len(recommender.session.run(None, feed)[0]) == 9
-
-
-def test_readme_commands_run(tmp_path):
-    bundle = export(tiny_run(), "onnx-native", tmp_path / "b", users=True, k=5)
-    text = (bundle.path / "README.md").read_text(encoding="utf-8")
-    (shell,) = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
-    subprocess.run(["sh", "-e", "-c", shell], cwd=bundle.path, check=True)
-    code = re.findall(r"```python\n(.*?)```", text, flags=re.S)[-1]
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=bundle.path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("item-") == 5
 
 
 def test_it_compiles_without_warnings_here_and_for_arm64(tmp_path):
