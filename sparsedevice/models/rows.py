@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 import scipy.sparse
+import torch
 from torch import Tensor
 
 from sparsedevice.sparse.mover import ShapeMover
@@ -74,6 +75,28 @@ def update_table(
 def half_product(left: Tensor, right: Tensor) -> Tensor:
     """Product of factors rounded to bfloat16, several times faster on processors made for it.
 
-    A rounding of 0.4 % in scores and gradients is small beside the noise of the sampled catalogue.
+    A rounding of 0.4 % in scores and gradients is small beside the noise of the sampled catalogue. Samples
+    differ in size from step to step, and for every new shape the library below compiles and keeps another
+    kernel: shapes are padded to few.
     """
-    return (left.bfloat16() @ right.bfloat16()).float()
+    product = _half(left) @ _half(right)
+    return product[: left.shape[0], : right.shape[1]].float()
+
+
+def _half(matrix: Tensor) -> Tensor:
+    """The matrix in bfloat16, with zero rows and columns up to a rounder shape."""
+    if not matrix.is_contiguous() and matrix.T.is_contiguous():
+        return _half(matrix.T).T
+    rows, columns = (_rounder(size) for size in matrix.shape)
+    if (rows, columns) == matrix.shape:
+        return matrix.bfloat16()
+    out = torch.zeros(rows, columns, dtype=torch.bfloat16, device=matrix.device)
+    out[: matrix.shape[0], : matrix.shape[1]] = matrix
+    return out
+
+
+def _rounder(size: int) -> int:
+    if size <= 64:
+        return size
+    grain = 64 if size <= 512 else 512
+    return -(-size // grain) * grain
