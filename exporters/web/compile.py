@@ -19,9 +19,9 @@ from sparsedevice.errors import MissingExtraError, SparseDeviceError
 
 CORE = Path(sparsedevice.runtime.__file__).parent / "csrc"
 BINDING = Path(__file__).parent / "csrc" / "sd_web.c"
-#: Files of the core that a module is made of, and those of them that a query spends its time in.
+#: Files of the core that a module is made of, and the one of them that a query spends its time in.
 SOURCES = ("sd_core", "sd_crc32", "sd_query", "sd_scan", "sd_text", "sd_topk", "sd_verify", "sd_wasm")
-_HOT = {False: ("sd_scan", "sd_topk"), True: ("sd_wasm", "sd_topk")}
+_HOT = {False: "sd_scan", True: "sd_wasm"}
 MODULES = {"sparsedevice.wasm": False, "sparsedevice-simd.wasm": True}
 
 # No contraction into fused multiply-adds: every backend must round in the same places.
@@ -67,7 +67,7 @@ def find_tools() -> tuple[list[str], list[str]]:
 
 
 def _compile_file(compiler: Sequence[str], source: Path, folder: Path, *, simd: bool) -> Path:
-    hot = source.stem in _HOT[simd]
+    hot = source.stem == _HOT[simd]
     made = folder / f"{source.stem}{'-simd' if simd else ''}.o"
     options = ["-O3" if hot else "-Os", *(["-msimd128"] if simd else [])]
     _run([*compiler, *_COMPILE, *options, str(source), "-o", str(made)])
