@@ -1,10 +1,11 @@
-/* The JNI functions of a library for Android, called without a JVM: every jobject is the address of its bytes.
+/* The JNI functions of a library for Android, called without a JVM: every jobject is the address of
+ * its bytes.
  *
  * Reads one question a line on standard input and answers with one line; numbers only:
- *   recommend SOURCE ROW K EXCLUDE_SEEN N_HISTORY rows... N_EXCLUDE rows... N_CANDIDATES rows...   (-1: all)
- *   score SOURCE ROW N_HISTORY rows... N_CANDIDATES rows...
- *   kernel NUMBER
- * Scores are the bits of a float. Usage: emulated LIBRARY MODEL; it prints "open STATUS verify STATUS kernel N".
+ *   recommend SOURCE ROW K EXCLUDE_SEEN N_HISTORY rows... N_EXCLUDE rows... N_CANDIDATES rows...
+ * (-1: all) score SOURCE ROW N_HISTORY rows... N_CANDIDATES rows... kernel NUMBER find COUNT ids...
+ * (without spaces) Scores are the bits of a float. Usage: emulated LIBRARY MODEL; it prints "open
+ * STATUS verify STATUS kernel N".
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -66,15 +67,19 @@ int main(int argc, char **argv) {
     jint (*verify)(JNIEnv *, jclass, jobject, jobject) = find("verify");
     jint (*kernel)(JNIEnv *, jclass, jobject) = find("kernel");
     jint (*select_kernel)(JNIEnv *, jclass, jobject, jint) = find("selectKernel");
-    jlong (*memory_bytes)(JNIEnv *, jclass, jobject, jint, jint, jint, jint, jint) = find("memoryBytes");
-    jint (*recommend)(JNIEnv *, jclass, jobject, jobject, jobject, jint, jint, jint, jint, jint, jint, jboolean) =
-        find("recommend");
-    jint (*score)(JNIEnv *, jclass, jobject, jobject, jobject, jint, jint, jint, jint, jint) = find("score");
+    jlong (*memory_bytes)(JNIEnv *, jclass, jobject, jint, jint, jint, jint, jint) =
+        find("memoryBytes");
+    jint (*recommend)(JNIEnv *, jclass, jobject, jobject, jobject, jint, jint, jint, jint, jint,
+                      jint, jboolean) = find("recommend");
+    void (*find_ids)(JNIEnv *, jclass, jobject, jobject, jobject, jint) = find("find");
+    jint (*score)(JNIEnv *, jclass, jobject, jobject, jobject, jint, jint, jint, jint, jint) =
+        find("score");
 
     jobject model = malloc((size_t)model_bytes(&env, NULL));
     jint status = open_model(&env, NULL, model, data, (jlong)about.st_size);
     jint verified = status ? 0 : verify(&env, NULL, data, model);
-    printf("open %d verify %d kernel %d\n", status, verified, status ? -1 : kernel(&env, NULL, model));
+    printf("open %d verify %d kernel %d\n", status, verified,
+           status ? -1 : kernel(&env, NULL, model));
     fflush(stdout);
     if (status || verified)
         return 0;
@@ -85,6 +90,21 @@ int main(int argc, char **argv) {
             printf("%d\n", select_kernel(&env, NULL, model, number()));
             continue;
         }
+        if (!strcmp(word, "find")) {
+            int32_t count = number();
+            int32_t *memory = malloc((size_t)count * (4 + 64));
+            char *next = (char *)(memory + count);
+            for (int32_t i = 0; i < count && scanf("%63s", next) == 1; i++) {
+                memory[i] = (int32_t)strlen(next);
+                next += memory[i];
+            }
+            find_ids(&env, NULL, data, model, (jobject)memory, count);
+            for (int32_t i = 0; i < count; i++)
+                printf("%d ", memory[i]);
+            printf("\n");
+            free(memory);
+            continue;
+        }
         int32_t source = number(), row = number(), ranking = !strcmp(word, "recommend");
         if (ranking) {
             k = number();
@@ -93,15 +113,17 @@ int main(int argc, char **argv) {
         int32_t n_history = rows(&next);
         if (ranking)
             n_exclude = rows(&next);
-        int32_t n_candidates = rows(&next), listed = (int32_t)(next - lists), room = ranking ? k : n_candidates;
+        int32_t n_candidates = rows(&next), listed = (int32_t)(next - lists),
+                room = ranking ? k : n_candidates;
         jlong bytes = memory_bytes(&env, NULL, model, source, n_history, n_exclude,
                                    n_candidates < 0 ? 0 : n_candidates, room);
         int32_t *memory = malloc((size_t)bytes);
         memcpy(memory, lists, 4 * (size_t)listed);
-        jint count = ranking ? recommend(&env, NULL, data, model, (jobject)memory, source, row, n_history, n_exclude,
-                                         n_candidates, k, (jboolean)exclude_seen)
-                             : score(&env, NULL, data, model, (jobject)memory, source, row, n_history, n_exclude,
-                                     n_candidates);
+        jint count = ranking
+                         ? recommend(&env, NULL, data, model, (jobject)memory, source, row,
+                                     n_history, n_exclude, n_candidates, k, (jboolean)exclude_seen)
+                         : score(&env, NULL, data, model, (jobject)memory, source, row, n_history,
+                                 n_exclude, n_candidates);
         printf("%d", count);
         for (int32_t i = 0; i < (ranking ? count : room); i++)
             printf(" %d %d", memory[listed + i], memory[listed + room + i]);

@@ -15,6 +15,7 @@ import pytest
 from sparsedevice.exporters.row_recommender import RowRecommender
 from sparsedevice.packing import PackedFile
 from tests.android.jvm import ROOT, java_home, missing_jni, run
+from tests.packing.small import write_small
 from tests.runtime.conformance import CHECKS, Subject
 
 TOOLS = ROOT / "android_demo" / "tools"
@@ -132,6 +133,17 @@ def test_library_for_android(check, abi, kernel, machines, tmp_path):
 
     check(Subject(open_, tmp_path))
     opened[-1].close()
+
+
+@pytest.mark.parametrize("abi", sorted(MACHINES))
+def test_library_for_android_finds_ids(abi, machines, tmp_path):
+    write_small(tmp_path / "small.sd")
+    machine = machines(abi)
+    model = EmulatedRecommender(machine, tmp_path / "small.sd", machine.kernels[0])
+    ids = [*model.packed.vocabulary.ids, "nobody", "item-", "item-700"]
+    assert len(ids) > 64, "more than are found at once"
+    assert model.ask("find", len(ids), *ids) == [*range(model.packed.n_items), -1, -1, -1]
+    model.close()
 
 
 @pytest.mark.parametrize("abi", sorted(MACHINES))
