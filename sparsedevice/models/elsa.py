@@ -18,10 +18,10 @@ class ItemAutoencoder:
     Sparse rows are after Compressed ELSA (arXiv 2602.09935).
 
     With unit item rows A and a user's history x (ones at her items) the prediction is y = x A Aᵀ - x, and the
-    loss is the squared distance of x and y, each scaled to length 1. Of the outputs only a sample of items is
-    computed: the items of the batch's histories and uniform negatives, where a product with an item outside x
-        counts 1/π times (π its chance to be in the
-    sample), so that the length of y is estimated without bias (the papers compute all outputs).
+    loss is the squared distance of x and y, each scaled to length 1. Only a sample of the outputs is
+    computed, the items of the batch's histories and uniform negatives. The square of an output outside x
+    counts 1/π (π its chance to be in the sample), so that the length of y over the whole catalogue is
+    estimated from the sample; the papers compute all outputs.
 
     A device needs no user table: the query of a history is the plain sum of its rows.
 

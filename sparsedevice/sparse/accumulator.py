@@ -13,10 +13,10 @@ class GradientAccumulator:
     SparseRec samples a subset of "important vectors" and computes gradients of inactive entries for it alone,
     so that the backward pass is sparse too; its sampling law is not known to us. Ours: the rows are put in a
     random order once a cycle and each period watches the next ``share`` of them, uniform without replacement.
-    Every row is watched exactly once a cycle, so each has the same chance (popularity decides nothing), and
-    what is summed for a watched row is its exact gradient, not an estimate: as an estimate of the whole
-    table's gradient, times 1 / ``share``, it is unbiased. The signed sum is kept, over all steps of the
-    period, so noise of single batches cancels and no batch is favoured.
+    Every row is watched once a cycle (where ``share`` does not divide the rows, the last block is filled up
+    with a few of the others), so each has the same chance, whatever its popularity. What is summed for a
+    watched row is its exact gradient: as an estimate of the whole table's gradient, times 1 / ``share``, it
+    is unbiased. The sum is signed and over all steps of the period: noise of single batches cancels.
 
     Attributes:
         rows: watched rows, int64[m], ascending.

@@ -22,10 +22,10 @@ def softmax_loss_(
         -s_p + log( exp(s_p) + Z ),  Z = Σ_{j in J, j not in P} exp(s_j) / π_j
 
     which is the sampled softmax (SL) loss on the positive and the catalogue. π_j is the probability that item
-    j is among the sampled ones, so Z is an unbiased estimate (Horvitz-Thompson) of the sum over all items
-    that the user has not chosen. With ``temperature2`` = t2 it is the bilateral softmax loss (BSL, Wu et
-    al.): -s_p + (t2 / temperature) · temperature · log Z, in which the positive is no longer part of the sum
-    and the negatives have their own weight.
+    j is among the sampled ones, so Z estimates (Horvitz-Thompson) the sum over all items that the user has
+    not chosen; it is unbiased as far as π is exact (see ``UserBatches``), its logarithm is not. With
+    ``temperature2`` = t2 it is the bilateral softmax loss (BSL, Wu et al.): -s_p + t2 · log Z, in which the
+    positive is no longer part of the sum and the negatives have their own weight.
 
     All positives of a user share Z, so a batch of users costs one product users x items, not positives x
     items.
