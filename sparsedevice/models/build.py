@@ -42,7 +42,8 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> Model:
         "items": np.bincount(matrix.indices, minlength=n_items).astype(np.int64),
     }
     learnt = ["items"] if config.model == "elsa" else ["users", "items"]
-    sparse = [] if config.sparsity == 0 else [n for n in learnt if n == "items" or config.sparse == "both"]
+    dense = config.sparsity == 0 or method.prune_after
+    sparse = [] if dense else [n for n in learnt if n == "items" or config.sparse == "both"]
     final = {
         name: fixed_lengths(len(counts[name]), dim, config.sparsity)
         if config.fan_in == "fixed"

@@ -28,6 +28,7 @@ class Method:
         explore: above 0, every step cuts its rows back to their largest entries, and inactive entries take
             part with this weight on their gradient; 0 leaves the shape alone between two updates.
         widen: fan-in at the start over the final one; above 1 the fan-in is annealed.
+        prune_after: train dense tables (which takes a dense model's memory) and prune them at the end.
     """
 
     paper: str
@@ -39,6 +40,7 @@ class Method:
     regret: bool = False
     explore: float = 0.0
     widen: float = 1.0
+    prune_after: bool = False
 
     def with_parts(self, **parts: Any) -> Method:
         """The method with some parts replaced; None keeps a part.
@@ -92,6 +94,10 @@ METHODS: dict[str, Method] = {
         "Projection alone (iterative hard thresholding): NMF shape, no periodic updates; ours",
         initial="nmf",
         explore=0.3,
+    ),
+    "magnitude": Method(
+        "Magnitude pruning after training, with a per-row floor (Tran et al., arXiv 2406.17335); trains dense",
+        prune_after=True,
     ),
     "annealed": Method(
         "Annealed fan-in (Compressed ELSA, arXiv 2602.09935): over-complete start, exponential to the budget",

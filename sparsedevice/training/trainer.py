@@ -16,7 +16,7 @@ from sparsedevice.data.click_options import ClickOptions
 from sparsedevice.data.clicks import ClickSplit
 from sparsedevice.errors import ConfigError, DataError
 from sparsedevice.evaluation.evaluate import evaluate_run
-from sparsedevice.models.build import build_model
+from sparsedevice.models.build import build_model, resolved_method
 from sparsedevice.models.rows import user_rows
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.run import Run
@@ -26,6 +26,7 @@ from sparsedevice.training.clicks import train_clicks
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.fold_in import choose_fold_in
 from sparsedevice.training.loop import Trainer
+from sparsedevice.training.prune import prune_after_training
 
 
 def train(
@@ -162,6 +163,11 @@ def fit(
         trainer.restore(*checkpoint)
     trainer.run(progress=progress)
     users, items = user_rows(model), model.tables["items"].to_csr()
+    pruning: dict[str, float] = {}
+    if resolved_method(config).prune_after and config.sparsity > 0:
+        items, users, pruning = prune_after_training(
+            items, users, model.similarity, config, matrix, validation
+        )
     fold_in, fold_metrics = FoldIn(), dict[str, Any]()
     if fold:
         fold_in, fold_metrics = choose_fold_in(
@@ -178,4 +184,6 @@ def fit(
         "fold_in": fold_metrics,
         "history": position.history,
     }
+    if pruning:
+        metrics["pruning"] = {"validation_recall@20 by floor": pruning}
     return Run(config, items, users, split, model.similarity, fold_in, metrics, source)

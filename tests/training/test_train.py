@@ -53,6 +53,8 @@ def test_every_method_keeps_its_budget(method: str, sparse: str, fan_in: str, tm
     run = train(WORLD, tmp_path / "run", method=method, **SMALL, settings=settings)
     n_users, n_items = run.split.train.n_users, run.split.train.n_items
     assert run.items.nnz == n_items * 4
+    if method == "magnitude":
+        assert run.metrics["memory"]["share_of_dense"] > 0.6  # it says what it needs
     assert run.users is not None
     assert run.users.nnz == n_users * (4 if sparse == "both" else 16)
     np.testing.assert_allclose(np.asarray(run.items.multiply(run.items).sum(axis=1)).ravel(), 1, rtol=1e-5)

@@ -1,0 +1,69 @@
+"""The method ``magnitude``: a dense model, pruned after training with a floor chosen on validation."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+
+from sparsedevice.evaluation.folding import folded_queries
+from sparsedevice.evaluation.metrics import summarise
+from sparsedevice.evaluation.ranking import Queries, rank, table_queries
+from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.sparse.budget import active_entries
+from sparsedevice.sparse.prune import magnitude_prune
+from sparsedevice.training.config import TrainConfig
+
+USERS = 3000
+Table = scipy.sparse.csr_array
+
+
+def prune_after_training(
+    items: Table,
+    users: Table | None,
+    similarity: str,
+    config: TrainConfig,
+    train: Table,
+    validation: Table | None,
+) -> tuple[Table, Table | None, dict[str, float]]:
+    """Prune a dense model to the budget.
+
+    Args:
+        items: dense item rows as csr_array float32 (n_items x dim).
+        users: dense user rows, or None where the user is her history.
+        similarity: of the model.
+        config: resolved settings; ``sparsity`` and ``sparse`` set the budget.
+        train: histories, csr_array (n_users x n_items).
+        validation: what the floor is chosen on; without it the floor is half of the average row.
+
+    Returns:
+        Pruned items, users (as they were where only items are sparse), and recall@20 on validation by floor.
+    """
+    fan_in = active_entries(items.shape[0], items.shape[1], config.sparsity) // items.shape[0]
+
+    def pruned(floor: int) -> tuple[Table, Table | None]:
+        both = users is not None and config.sparse == "both"
+        return _to_budget(items, config.sparsity, floor), _to_budget(
+            users, config.sparsity, floor
+        ) if both else users
+
+    if validation is None:
+        return (*pruned(max(1, fan_in // 2)), {})
+    rows = np.flatnonzero(np.diff(validation.indptr) > 0)
+    rows = np.sort(np.random.default_rng([config.seed, 6]).permutation(rows)[:USERS])
+    best, answer, found = -1.0, pruned(fan_in), dict[str, float]()
+    for floor in sorted({max(1, round(fan_in * share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}):
+        candidate = pruned(floor)
+        queries: Queries
+        if candidate[1] is None:
+            queries = folded_queries(candidate[0], similarity, FoldIn(), train)
+        else:
+            queries = table_queries(candidate[1])
+        top = rank(queries, candidate[0], rows, 20, seen=train)
+        found[str(floor)] = summarise(top, validation, rows)["recall@20"]
+        if found[str(floor)] > best:
+            best, answer = found[str(floor)], candidate
+    return (*answer, found)
+
+
+def _to_budget(table: Table, sparsity: float, floor: int) -> Table:
+    return magnitude_prune(table, active_entries(table.shape[0], table.shape[1], sparsity), floor)
