@@ -8,6 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 C_FILES := $(wildcard sparsedevice/runtime/csrc/*.[ch])
+FORMATTED = $(shell find sparsedevice exporters android_demo fuzz tests benchmarks -name '*.[ch]' -o -name '*.cpp')
 PIP_ARGS ?=
 
 .PHONY: setup build demo test lint types fix clean
@@ -41,7 +42,7 @@ test: setup lint types
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $(C_FILES)
+	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
 
 types: setup
 	$(BIN)/mypy
@@ -49,7 +50,7 @@ types: setup
 fix: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(C_FILES)
+	$(BIN)/clang-format -i $(FORMATTED)
 
 # Runs of each fuzz target. What CI does is in tests/runtime/test_fuzz.py; docs/results.md has the long run.
 RUNS ?= 1000000

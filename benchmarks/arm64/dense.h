@@ -1,5 +1,5 @@
-/* What the packed kernels stand beside on arm64: dense scoring of rows of DIM columns, written with the
- * same care. DIM is a multiple of 16. */
+/* What the packed kernels stand beside on arm64: dense scoring of rows of DIM columns, written with
+ * the same care. DIM is a multiple of 16. */
 #ifndef SPARSEDEVICE_DENSE_H
 #define SPARSEDEVICE_DENSE_H
 
