@@ -38,6 +38,8 @@ from sparsedevice.packing.streams import Sink, Source, deflate
 
 _FRONT_CODED, _DECIMAL = 0, 1
 _MAX_SHARED = 255
+# Follows each string; no UTF-8 holds this byte.
+_END = b"\xff"
 # Decimal ids up to here can be numbers; the difference of two then fits eight bytes.
 _MAX_DIGITS = 18
 
@@ -210,9 +212,18 @@ def _put_strings(sink: Sink, strings: Lists, *, is_id: bool) -> None:
         return
     sink.number(_FRONT_CODED)
     shared = np.fromiter((_shared(a, b) for a, b in pairwise([b"", *raw])), np.int64, len(raw))
+    # Strings in no order, such as titles, deflate better whole.
+    codings = [_front_coded(raw, lengths) for lengths in (shared, np.zeros_like(shared))]
+    sink.raw(min(codings, key=lambda coding: len(deflate(coding))))
+
+
+def _front_coded(raw: list[bytes], shared: NDArray[np.int64]) -> bytes:
+    sink = Sink()
     sink.planes(shared, 1)
-    sink.planes(strings.lengths - shared, 4)
-    sink.raw(b"".join(string[skip:] for string, skip in zip(raw, shared.tolist(), strict=True)))
+    ends = b"".join(string[skip:] + _END for string, skip in zip(raw, shared.tolist(), strict=True))
+    sink.number(len(ends))
+    sink.raw(ends)
+    return sink.data()
 
 
 def _take_strings(source: Source, n: int, result_bytes: int) -> Lists:
@@ -227,14 +238,15 @@ def _take_strings(source: Source, n: int, result_bytes: int) -> Lists:
     if coding != _FRONT_CODED:
         raise PackedFileError("body", f"strings have the unknown coding {coding}")
     shared = source.planes(n, 1)
-    lengths = source.planes(n, 4).astype(np.int64)
-    if int(lengths.sum()) + int(shared.sum(dtype=np.int64)) > result_bytes:
+    size = source.number()
+    if size + int(shared.sum(dtype=np.int64)) > result_bytes + n:
         raise PackedFileError("body", f"strings do not fit a file of {result_bytes} bytes")
-    suffixes = source.raw(int(lengths.sum())).tobytes()
-    strings, at, last = [], 0, b""
-    for skip, length in zip(shared.tolist(), lengths.tolist(), strict=True):
-        last = last[:skip] + suffixes[at : at + length]
-        at += length
+    ends = source.raw(size).tobytes().split(_END)
+    if len(ends) != n + 1 or ends[n]:
+        raise PackedFileError("body", f"{len(ends) - 1} strings stand where {n} belong")
+    strings, last = [], b""
+    for skip, end in zip(shared.tolist(), ends[:n], strict=True):
+        last = last[:skip] + end
         strings.append(last)
     return _lists(strings)
 
