@@ -96,7 +96,7 @@ METHODS: dict[str, Method] = {
         explore=0.3,
     ),
     "magnitude": Method(
-        "Magnitude pruning after training, with a per-row floor (Tran et al., arXiv 2406.17335); trains dense",
+        "Magnitude pruning after training with a per-row floor (Tran et al., arXiv 2406.17335), trains dense",
         prune_after=True,
     ),
     "annealed": Method(

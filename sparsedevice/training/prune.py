@@ -41,10 +41,10 @@ def prune_after_training(
     fan_in = active_entries(items.shape[0], items.shape[1], config.sparsity) // items.shape[0]
 
     def pruned(floor: int) -> tuple[Table, Table | None]:
-        both = users is not None and config.sparse == "both"
-        return _to_budget(items, config.sparsity, floor), _to_budget(
-            users, config.sparsity, floor
-        ) if both else users
+        few = _to_budget(items, config.sparsity, floor)
+        if users is None or config.sparse == "items":
+            return few, users
+        return few, _to_budget(users, config.sparsity, floor)
 
     if validation is None:
         return (*pruned(max(1, fan_in // 2)), {})
