@@ -43,7 +43,7 @@ class RawLog:
         if kind is None and self.path is not None:
             self.part.replace(self.path)
         elif kind is None or not self.counts:
-            self.part.unlink()
+            self.part.unlink(missing_ok=True)
 
     def event(self, event: dict[str, Any]) -> None:
         """Add one line, on disk at once."""

@@ -36,7 +36,8 @@ def build_tool(machine: str) -> Path:
     Raises:
         TargetError: if there is no compiler for it, or the build fails.
     """
-    sources = [HERE / "sd_bench.c", *sorted(p for p in CORE.glob("*.c") if not p.name.startswith("sd_python"))]
+    core = sorted(path for path in CORE.glob("*.c") if not path.name.startswith("sd_python"))
+    sources = [HERE / "sd_bench.c", *core]
     depends = [*HERE.glob("*.h"), *CORE.glob("*.h"), *CORE.glob("*.inc")]
     arguments = [*FLAGS, f"-I{CORE}", f"-I{HERE}", *map(str, sources), "-lm"]
     return compile_once(
