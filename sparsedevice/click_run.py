@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from sparsedevice.data.clicks import Clicks, ClickSchema
 from sparsedevice.errors import RunError, SparseDeviceError
@@ -113,8 +113,11 @@ class ClickRun:
             )
             write_json(folder / "metrics.json", self.metrics)
             write_json(folder / "schema.json", self.schema.to_json())
-            save_file({name: np.ascontiguousarray(v) for name, v in tables.items()}, folder / FILES[2])
-            save_file(clicks, folder / "clicks.safetensors")
+            # Not safetensors' own save_file, which makes files that only their owner can read.
+            (folder / FILES[2]).write_bytes(
+                save({name: np.ascontiguousarray(v) for name, v in tables.items()})
+            )
+            (folder / "clicks.safetensors").write_bytes(save(clicks))
 
     @classmethod
     def load(cls, path: str | Path) -> ClickRun:

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from sparsedevice.data import Interactions, Split
 from sparsedevice.errors import RunError, SparseDeviceError
@@ -92,8 +92,9 @@ class Run:
                 },
             )
             write_json(folder / "metrics.json", self.metrics)
-            save_file(tables, folder / "tables.safetensors")
-            save_file(_interactions(self.split), folder / "interactions.safetensors")
+            # Not safetensors' own save_file, which makes files that only their owner can read.
+            (folder / "tables.safetensors").write_bytes(save(tables))
+            (folder / "interactions.safetensors").write_bytes(save(_interactions(self.split)))
             train = self.split.train
             write_json(
                 folder / "vocabulary.json",
