@@ -16,8 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sparsedevice.data import DataOptions, load_split
 from sparsedevice.evaluation import evaluate_run
 from sparsedevice.training import TrainConfig
@@ -36,6 +34,8 @@ def main() -> None:
     parser.add_argument("--fold", action="store_true", help="choose a fold-in rule too")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
+    import torch  # after sparsedevice.training, which says how its threads wait
+
     torch.set_num_threads(arguments.threads)
     split = load_split(arguments.data, DataOptions(validation_fraction=arguments.validation))
     train = split.train
