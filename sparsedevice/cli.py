@@ -57,8 +57,20 @@ def train(
         Literal["fixed", "global"],
         typer.Option(help="Same fan-in for each row, or one budget.", rich_help_panel=METHOD),
     ] = "fixed",
-    temperature: Annotated[float | None, typer.Option(help="Of the softmax.", rich_help_panel=METHOD)] = None,
-    temperature2: Annotated[float | None, typer.Option(help="BSL's ratio.", rich_help_panel=METHOD)] = None,
+    loss: Annotated[
+        Literal["softmax", "bsl", "bpr", "ccl"] | None,
+        typer.Option(help="Loss of model mf; softmax where not given.", rich_help_panel=METHOD),
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="Divides the scores in the loss.", rich_help_panel=METHOD)
+    ] = None,
+    temperature2: Annotated[
+        float | None, typer.Option(help="Ratio of the two of loss bsl.", rich_help_panel=METHOD)
+    ] = None,
+    margin: Annotated[float | None, typer.Option(help="Of loss ccl.", rich_help_panel=METHOD)] = None,
+    negative_weight: Annotated[
+        float | None, typer.Option(help="Of loss ccl.", rich_help_panel=METHOD)
+    ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Length of the first steps.", rich_help_panel=METHOD)
     ] = None,
@@ -191,8 +203,11 @@ def train(
         )
     settings = {
         "sparse": None if model in CLICK_MODELS else sparse,
+        "loss": loss,
         "temperature": temperature,
         "temperature2": temperature2,
+        "margin": margin,
+        "negative_weight": negative_weight,
         "batch_users": batch_users,
         "negatives": negatives,
         "tower_sparsity": tower_sparsity,

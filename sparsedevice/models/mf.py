@@ -8,12 +8,12 @@ from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, u
 from sparsedevice.sparse.mover import ShapeMover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
+from sparsedevice.training.losses import Loss
 from sparsedevice.training.optimizer import Table
-from sparsedevice.training.softmax import softmax_loss_
 
 
 class MatrixFactorization:
-    """Two tables of unit rows and the softmax over a sampled catalogue, with hand-written gradients.
+    """Two tables of unit rows and a loss over a sampled catalogue, with hand-written gradients.
 
     A step costs three matrix products, users x items of the sample: scores, the users' gradient and the
     items' gradient. The items are expanded in blocks, so the dense memory of a step is bounded whatever the
@@ -29,16 +29,14 @@ class MatrixFactorization:
     def __init__(
         self, users: Table, items: Table, movers: dict[str, ShapeMover], config: TrainConfig
     ) -> None:
-        assert config.temperature is not None
         self.tables: dict[str, Table] = {"users": users, "items": items}
         self.movers = movers
-        self._temperature = config.temperature
-        self._temperature2 = config.temperature2
+        self._loss = Loss.of(config)
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
-        """Update the rows of a batch; see ``Model.step``. The loss is in nats."""
+        """Update the rows of a batch; see ``Model.step``. The loss is the positives' sum."""
         users, items = self.tables["users"], self.tables["items"]
         device = users.device
         user_rows = torch.from_numpy(batch.users).to(device)
@@ -57,13 +55,12 @@ class MatrixFactorization:
         scores = torch.empty(x.shape[0], item_rows.numel(), device=device)
         for start, active in blocks:
             scores[:, start : start + active.rows.numel()] = self._product(x, items.expand(active).T)
-        loss = softmax_loss_(
+        loss = self._loss(
             scores,
             torch.from_numpy(batch.user).to(device),
             torch.from_numpy(batch.column).to(device),
             torch.from_numpy(batch.log_inclusion).to(device),
-            temperature=self._temperature,
-            temperature2=self._temperature2,
+            step=step,
         )
         user_gradient = torch.zeros_like(x)
         for start, active in blocks:

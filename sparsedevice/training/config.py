@@ -12,6 +12,7 @@ MODELS = ("mf", "elsa")
 SPARSE = ("both", "items")
 FAN_IN = ("fixed", "global")
 PRECISION = (None, "float32", "bfloat16")
+LOSSES = ("softmax", "bsl", "bpr", "ccl")
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,12 @@ class TrainConfig:
         negatives: uniform negative items per step, shared by its users (the positives of the others serve as
             well).
         lr: length of the first steps on the unit sphere; decays to 0 along a cosine.
-        temperature: tau of the sampled softmax, in units of the cosine.
-        temperature2: BSL's ratio tau1 / tau2, None for the plain softmax.
+        loss: of "mf": "softmax" over the sampled catalogue, "bsl" (bilateral softmax), "bpr" (pairs) or "ccl"
+            (cosine contrastive). "elsa" has its own.
+        temperature: tau, in units of the cosine; not read by "ccl".
+        temperature2: of "bsl", its ratio tau1 / tau2.
+        margin: of "ccl"; negatives that score lower cost nothing.
+        negative_weight: of "ccl"; weight of the negatives against the positive.
         initial: part of the method to replace: "nmf", "random" or "popularity".
         grow: part of the method to replace: "accumulated", "last-batch", "random" or "none".
         watched_share: part of the method to replace.
@@ -62,8 +67,11 @@ class TrainConfig:
     batch_users: int | None = None
     negatives: int | None = None
     lr: float = 1.0
+    loss: str = "softmax"
     temperature: float | None = None
     temperature2: float | None = None
+    margin: float | None = None
+    negative_weight: float | None = None
     initial: str | None = None
     grow: str | None = None
     watched_share: float | None = None
@@ -84,6 +92,7 @@ class TrainConfig:
             ("sparse", SPARSE),
             ("fan_in", FAN_IN),
             ("precision", PRECISION),
+            ("loss", LOSSES),
         ):
             if getattr(self, name) not in choices:
                 known = ", ".join(filter(None, choices))
@@ -100,10 +109,20 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise ConfigError(f"{name} {value!r} is not a whole number of at least 0")
-        for name in ("lr", "temperature", "temperature2", "delta_t"):
+        for name in ("lr", "temperature", "temperature2", "negative_weight", "delta_t"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{name} {value!r} is not a positive number")
+        self._check_loss()
+
+    def _check_loss(self) -> None:
+        if self.margin is not None and not -1 < self.margin < 1:
+            raise ConfigError(f"margin {self.margin!r} is not between -1 and 1, as cosines are")
+        for name, loss in (("temperature2", "bsl"), ("margin", "ccl"), ("negative_weight", "ccl")):
+            if getattr(self, name) is not None and self.loss != loss:
+                raise ConfigError(f"{name} belongs to loss {loss!r}; the loss is {self.loss!r}")
+        if self.model == "elsa" and self.loss != "softmax":
+            raise ConfigError(f"model 'elsa' has a loss of its own; leave out loss {self.loss!r}")
 
     def resolve(self, n_users: int, n_items: int, n_interactions: int) -> TrainConfig:
         """Fill in what was left to rules: functions of the data's size, found by measurement."""
@@ -117,6 +136,9 @@ class TrainConfig:
             temperature=self.temperature
             if self.temperature is not None
             else default_temperature(n_users, n_items, n_interactions),
+            temperature2=_default(self.temperature2, 1.1 if self.loss == "bsl" else None),
+            margin=_default(self.margin, 0.4 if self.loss == "ccl" else None),
+            negative_weight=_default(self.negative_weight, 150.0 if self.loss == "ccl" else None),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -135,6 +157,10 @@ class TrainConfig:
             names = ", ".join(field.name for field in fields(cls))
             raise ConfigError(f"unknown training setting {unknown[0]!r}; the settings are: {names}")
         return cls(**value)
+
+
+def _default(value: float | None, default: float | None) -> float | None:
+    return default if value is None else value
 
 
 def default_dim(n_items: int) -> int:
