@@ -49,6 +49,10 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")
     ] = False,
+    refit: Annotated[
+        bool,
+        typer.Option("--refit", help="Train again on train and validation with what validation chose."),
+    ] = False,
     sparse: Annotated[
         Literal["both", "items"],
         typer.Option(help="Which tables are sparse in training.", rich_help_panel=METHOD),
@@ -223,6 +227,7 @@ def train(
         "rho0": rho0,
         "delta_t": delta_t,
         "validation_every": validation_every,
+        "refit": refit or None,
         "device": device,
     }
     run = train_run(

@@ -3,7 +3,8 @@
     python benchmarks/training/sweep.py DATA SETTINGS.jsonl RESULTS.jsonl [--test] [--validation 0.1]
 
 Each line of SETTINGS is a JSON object of ``TrainConfig`` fields, and may have a "name". Choose on the
-validation cut; ``--test`` also measures the test part, for final configurations only.
+validation cut; ``--test`` also measures the test part, for final configurations only. With ``"refit": true``
+the test figures are of the model trained on train and validation, and ``metrics.first_pass`` has the others.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsedevice.data import DataOptions, load_split
-from sparsedevice.evaluation import evaluate_run
+from sparsedevice.run import Run
 from sparsedevice.training import TrainConfig
-from sparsedevice.training.trainer import fast_precision, fit
+from sparsedevice.training.trainer import fast_precision, fit, measure_test
 
 
 def main() -> None:
@@ -39,6 +40,13 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     split = load_split(arguments.data, DataOptions(validation_fraction=arguments.validation))
     train = split.train
+
+    def measured(run: Run) -> dict[str, Any]:
+        found = measure_test(run)
+        if not arguments.fold and run.users is not None:
+            del found["test_folded"]  # of the plain sum, which nobody has chosen
+        return found
+
     for line in arguments.settings.read_text().splitlines():
         if not line.strip():
             continue
@@ -48,7 +56,14 @@ def main() -> None:
         config = replace(config, precision=config.precision or fast_precision(config.device))
         started = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            run = fit(split, config, out=Path(folder), source={}, fold=arguments.fold)
+            run = fit(
+                split,
+                config,
+                out=Path(folder),
+                source={},
+                fold=arguments.fold,
+                measure=measured if arguments.test else None,
+            )
         result: dict[str, Any] = {
             "name": name,
             "seconds": time.monotonic() - started,
@@ -56,10 +71,8 @@ def main() -> None:
         }
         result["metrics"] = run.metrics
         if arguments.test:
-            if run.users is not None:
-                result["test"] = evaluate_run(run, users="trained")
-            if arguments.fold or run.users is None:
-                result["test_folded"] = evaluate_run(run, users="folded")
+            parts = ("test", "test_folded")
+            result |= {part: run.metrics.pop(part) for part in parts if part in run.metrics}
         with arguments.results.open("a") as file:
             file.write(json.dumps(result) + "\n")
         print(summary(result), flush=True)
@@ -67,10 +80,11 @@ def main() -> None:
 
 def summary(result: dict[str, Any]) -> str:
     metrics = result["metrics"]
-    history = " ".join(f"{entry['recall@20']:.4f}" for entry in metrics["history"])
-    text = f"{result['name']}: validation {history}"
-    if metrics["fold_in"]:
-        text += f" folded {max(metrics['fold_in']['validation_recall@20'].values()):.4f}"
+    chosen_by = metrics.get("first_pass", metrics)
+    history = " ".join(f"{entry['recall@20']:.4f}" for entry in chosen_by["history"])
+    text = f"{result['name']}: validation {history} kept epoch {chosen_by['training']['kept_epoch']}"
+    if chosen_by["fold_in"]:
+        text += f" folded {max(chosen_by['fold_in']['validation_recall@20'].values()):.4f}"
     for part in ("test", "test_folded"):
         if part in result:
             text += f" {part} {result[part]['recall@20']:.4f}"

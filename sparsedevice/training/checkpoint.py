@@ -12,7 +12,7 @@ from torch import Tensor
 from sparsedevice.errors import RunError
 from sparsedevice.files import atomic_folder, read_json, write_json
 
-VERSION = 1
+VERSION = 2
 FOLDER = "checkpoint"
 
 

@@ -47,6 +47,8 @@ class TrainConfig:
         widen: part of the method to replace.
         delta_t: epochs between two moves of the shape.
         validation_every: epochs between two looks at the validation cut; 0 never looks.
+        refit: once the run has chosen its epoch and fold-in rule on validation, train again with these on
+            train and validation together, and keep that model.
         seed: of everything random.
         threads: CPU threads; None takes all cores.
         device: torch device.
@@ -81,6 +83,7 @@ class TrainConfig:
     widen: float | None = None
     delta_t: float = 1.0
     validation_every: int = 5
+    refit: bool = False
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
@@ -109,6 +112,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise ConfigError(f"{name} {value!r} is not a whole number of at least 0")
+        _check_flag("refit", self.refit)
         for name in ("lr", "temperature", "temperature2", "negative_weight", "delta_t"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
@@ -161,6 +165,11 @@ class TrainConfig:
 
 def _default(value: float | None, default: float | None) -> float | None:
     return default if value is None else value
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} {value!r} is not true or false")
 
 
 def default_dim(n_items: int) -> int:

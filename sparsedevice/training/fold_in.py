@@ -43,13 +43,13 @@ def choose_fold_in(
         seed: of the choice of users.
 
     Returns:
-        The rule, and the recall@20 of every candidate by name.
+        The rule, and for metrics its name, its ``power`` and ``ridge``, and the recall@20 of every candidate.
     """
     counts = np.bincount(train.indices, minlength=train.shape[1])
     if validation is None:
         ridge = None if users is None else DEFAULT_RIDGE
         fold_in = make_fold_in(items, users, similarity, train, counts, 0.0, ridge)
-        return fold_in, {"rule": rule_name(0.0, ridge)}
+        return fold_in, {"rule": rule_name(0.0, ridge), "power": 0.0, "ridge": ridge}
     chosen = np.flatnonzero((np.diff(validation.indptr) > 0) & (np.diff(train.indptr) > 0))
     chosen = np.sort(np.random.default_rng([seed, 5]).permutation(chosen)[:USERS])
     found: dict[str, float] = {}
@@ -68,6 +68,7 @@ def choose_fold_in(
         return value, fold_in
 
     best, best_power = -1.0, POWERS[0]
+    best_ridge: float | None = None
     best_rule = FoldIn()
     for power in POWERS:
         value, fold_in = measure(power, None)
@@ -78,8 +79,27 @@ def choose_fold_in(
             for ridge in RIDGES:
                 value, fold_in = measure(power, ridge)
                 if value > best:
-                    best, best_rule = value, fold_in
-    return best_rule, {"rule": max(found, key=lambda name: found[name]), "validation_recall@20": found}
+                    best, best_rule, best_power, best_ridge = value, fold_in, power, ridge
+    return best_rule, {
+        "rule": rule_name(best_power, best_ridge),
+        "power": best_power,
+        "ridge": best_ridge,
+        "validation_recall@20": found,
+    }
+
+
+def same_fold_in(
+    chosen: dict[str, Any],
+    items: scipy.sparse.csr_array,
+    users: scipy.sparse.csr_array | None,
+    similarity: str,
+    train: scipy.sparse.csr_array,
+) -> tuple[FoldIn, dict[str, Any]]:
+    """The rule that ``choose_fold_in`` named in ``chosen``, for other tables; with its metrics."""
+    counts = np.bincount(train.indices, minlength=train.shape[1])
+    power, ridge = chosen["power"], chosen["ridge"]
+    fold_in = make_fold_in(items, users, similarity, train, counts, power, ridge)
+    return fold_in, {"rule": rule_name(power, ridge), "power": power, "ridge": ridge}
 
 
 def rule_name(power: float, ridge: float | None) -> str:

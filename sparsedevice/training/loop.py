@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsedevice.errors import RunError
 from sparsedevice.evaluation.folding import folded_queries
-from sparsedevice.evaluation.metrics import summarise
+from sparsedevice.evaluation.metrics import hits, recall
 from sparsedevice.evaluation.ranking import rank, table_queries
 from sparsedevice.models.rows import Model, end_period, user_rows
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.training.batches import UserBatches
+from sparsedevice.training.best import BestEpoch
 from sparsedevice.training.checkpoint import save_checkpoint
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.interrupt import Interruption
@@ -39,6 +41,7 @@ class Position:
         history: one entry per look at validation: epoch, loss per positive, recall@20.
         peak: bytes by part at the largest moment.
         seconds: time spent in steps and moves.
+        kept_epoch: epochs after which the tables are as they were kept; 0 before training is over.
     """
 
     step: int = 0
@@ -46,6 +49,7 @@ class Position:
     history: list[dict[str, float]] = field(default_factory=list)
     peak: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    kept_epoch: int = 0
 
 
 class Trainer:
@@ -65,6 +69,9 @@ class Trainer:
         validation: scipy.sparse.csr_array | None,
         out: Path,
         source: dict[str, Any],
+        *,
+        stop_epoch: int | None = None,
+        first_pass: dict[str, Any] | None = None,
     ) -> None:
         """Prepare.
 
@@ -75,6 +82,8 @@ class Trainer:
             validation: csr_array (n_users x n_items), or None.
             out: run folder, where checkpoints go.
             source: what the data is; a checkpoint continues on the same data only.
+            stop_epoch: stop after this epoch of the same schedule; at its end where None.
+            first_pass: what an earlier pass found, stored with checkpoints, in the second pass of a refit.
         """
         assert config.epochs is not None
         assert config.batch_users is not None
@@ -90,6 +99,9 @@ class Trainer:
         self._batches = UserBatches(train, config.batch_users, config.negatives, config.seed)
         self._steps = self._batches.steps_per_epoch
         self._total = self._steps * config.epochs
+        self._stop = self._steps * (stop_epoch or config.epochs)
+        self._best = BestEpoch(out)
+        self._first_pass = first_pass
         self._period = max(1, round(self._steps * config.delta_t))
 
     def run(self, *, progress: bool) -> None:
@@ -104,10 +116,10 @@ class Trainer:
         self.memory.look(self.model)
         with (
             Interruption() as interruption,
-            TrainingProgress(self._total, position.step, enabled=progress) as bar,
+            TrainingProgress(self._stop, position.step, enabled=progress) as bar,
         ):
             order = np.empty(0, np.int64)
-            while position.step < self._total:
+            while position.step < self._stop:
                 epoch, step = divmod(position.step, self._steps)
                 if step == 0 or not order.size:
                     order = self._batches.order(epoch)
@@ -139,11 +151,19 @@ class Trainer:
             self.memory.look(self.model)
 
     def _end_epoch(self, epoch: int, bar: TrainingProgress) -> None:
-        every, epochs = self._config.validation_every, self._config.epochs
+        every, epochs = self._config.validation_every, self._stop // self._steps
+        last = epoch + 1 == epochs
         loss = self.position.loss / max(1, self._train.nnz)
-        if self._validation is not None and every and ((epoch + 1) % every == 0 or epoch + 1 == epochs):
-            recall = validation_recall(self.model, self._train, self._validation, self._config.seed)
-            self.position.history.append({"epoch": epoch + 1, "loss": loss, "recall@20": recall})
+        if last:
+            self.position.kept_epoch = epochs
+        if self._validation is not None and every and ((epoch + 1) % every == 0 or last):
+            found = validation_recall(self.model, self._train, self._validation, self._config.seed)
+            self.position.history.append(
+                {"epoch": epoch + 1, "loss": loss, "recall@20": float(found.mean()) if len(found) else 0.0}
+            )
+            if last and self._best.restore(self.model, found):
+                self.position.kept_epoch = self._best.epoch
+            self._best.look(self.model, epoch + 1, found, last=last)
         history = self.position.history
         bar.show(
             epoch=f"{epoch + 1}/{epochs}",
@@ -158,7 +178,13 @@ class Trainer:
         return save_checkpoint(
             self._out,
             _tensors(self.model),
-            {"config": self._config.to_json(), "source": self._source, "position": vars(self.position)},
+            {
+                "config": self._config.to_json(),
+                "source": self._source,
+                "position": vars(self.position),
+                "best": self._best.state(),
+                "first_pass": self._first_pass,
+            },
         )
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -178,6 +204,7 @@ class Trainer:
             raise RunError(f"the checkpoint in {self._out} was made from other data; train without --resume")
         self.position = Position(**state["position"])
         self.memory.peak = self.position.peak
+        self._best.load_state(state["best"])
         for name, table in self.model.tables.items():
             table.load_state(_under(tensors, f"table.{name}."))
         for name, mover in self.model.movers.items():
@@ -186,8 +213,8 @@ class Trainer:
 
 def validation_recall(
     model: Model, train: scipy.sparse.csr_array, validation: scipy.sparse.csr_array, seed: int
-) -> float:
-    """Recall@20 of a fixed random choice of at most 3,000 validation users, train items excluded."""
+) -> NDArray[np.float64]:
+    """Recall@20 of each of a fixed random choice of at most 3,000 validation users, train items excluded."""
     users = np.flatnonzero(np.diff(validation.indptr) > 0)
     users = np.sort(np.random.default_rng([seed, 4]).permutation(users)[:VALIDATION_USERS])
     items, learnt = model.tables["items"].to_csr(), user_rows(model)
@@ -196,7 +223,7 @@ def validation_recall(
     else:
         queries = table_queries(learnt)
     top = rank(queries, items, users, 20, seen=train)
-    return summarise(top, validation, users)["recall@20"]
+    return recall(hits(top, validation, users), np.diff(validation.indptr)[users])
 
 
 def _tensors(model: Model) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ def prune_after_training(
     config: TrainConfig,
     train: Table,
     validation: Table | None,
+    floor: int | None = None,
 ) -> tuple[Table, Table | None, dict[str, float]]:
     """Prune a dense model to the budget.
 
@@ -34,6 +35,7 @@ def prune_after_training(
         config: resolved settings; ``sparsity`` and ``sparse`` set the budget.
         train: histories, csr_array (n_users x n_items).
         validation: what the floor is chosen on; without it the floor is half of the average row.
+        floor: a floor that was chosen before; nothing is compared then.
 
     Returns:
         Pruned items, users (as they were where only items are sparse), and recall@20 on validation by floor.
@@ -46,22 +48,22 @@ def prune_after_training(
             return few, users
         return few, _to_budget(users, config.sparsity, floor)
 
-    if validation is None:
-        return (*pruned(max(1, fan_in // 2)), {})
+    if validation is None or floor is not None:
+        return (*pruned(floor or max(1, fan_in // 2)), {})
     rows = np.flatnonzero(np.diff(validation.indptr) > 0)
     rows = np.sort(np.random.default_rng([config.seed, 6]).permutation(rows)[:USERS])
     best, answer, found = -1.0, pruned(fan_in), dict[str, float]()
-    for floor in sorted({max(1, round(fan_in * share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}):
-        candidate = pruned(floor)
+    for tried in sorted({max(1, round(fan_in * share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}):
+        candidate = pruned(tried)
         queries: Queries
         if candidate[1] is None:
             queries = folded_queries(candidate[0], similarity, FoldIn(), train)
         else:
             queries = table_queries(candidate[1])
         top = rank(queries, candidate[0], rows, 20, seen=train)
-        found[str(floor)] = summarise(top, validation, rows)["recall@20"]
-        if found[str(floor)] > best:
-            best, answer = found[str(floor)], candidate
+        found[str(tried)] = summarise(top, validation, rows)["recall@20"]
+        if found[str(tried)] > best:
+            best, answer = found[str(tried)], candidate
     return (*answer, found)
 
 

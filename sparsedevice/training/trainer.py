@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import scipy.sparse
 import torch
 
 from sparsedevice.click_run import ClickRun
@@ -24,9 +25,11 @@ from sparsedevice.training.checkpoint import load_checkpoint
 from sparsedevice.training.click_config import CLICK_MODELS
 from sparsedevice.training.clicks import train_clicks
 from sparsedevice.training.config import TrainConfig
-from sparsedevice.training.fold_in import choose_fold_in
+from sparsedevice.training.fold_in import choose_fold_in, same_fold_in
 from sparsedevice.training.loop import Trainer
 from sparsedevice.training.prune import prune_after_training
+
+Measure = Callable[[Run], dict[str, Any]]
 
 
 def train(
@@ -112,11 +115,15 @@ def train(
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads or before)
     try:
-        run = fit(split, config, out=out, source=source, checkpoint=checkpoint, progress=progress)
-        if split.test is not None and len(split.test):
-            if run.users is not None:
-                run.metrics["test"] = evaluate_run(run, users="trained")
-            run.metrics["test_folded"] = evaluate_run(run, users="folded")
+        run = fit(
+            split,
+            config,
+            out=out,
+            source=source,
+            checkpoint=checkpoint,
+            progress=progress,
+            measure=measure_test,
+        )
     finally:
         torch.set_num_threads(before)
     run.save(out)
@@ -141,8 +148,12 @@ def fit(
     checkpoint: tuple[dict[str, torch.Tensor], dict[str, Any]] | None = None,
     progress: bool = False,
     fold: bool = True,
+    measure: Measure | None = None,
 ) -> Run:
-    """Train on a split and choose the fold-in rule; the test part is not looked at.
+    """Train on a split and choose the fold-in rule; choices never look at the test part.
+
+    With ``config.refit`` a second pass trains on train and validation with the first pass's choices; its
+    metrics then hold the first pass's under ``first_pass``.
 
     Args:
         split: the data.
@@ -152,30 +163,77 @@ def fit(
         checkpoint: where to continue from, or None.
         progress: show a progress bar.
         fold: choose a fold-in rule; else the plain sum, for sweeps that look at learnt users only.
+        measure: what to report of each pass's model, by name, for instance its test metrics.
+
+    Raises:
+        DataError: if a refit is asked for and there is no validation part.
     """
+    if config.refit and (split.validation is None or not len(split.validation)):
+        raise DataError(
+            "--refit trains again on train and validation, and there is no validation part; leave it out"
+        )
+    first: dict[str, Any] | None = checkpoint[1]["first_pass"] if checkpoint is not None else None
+    if first is None:
+        run = _fit_pass(split, config, None, out, source, checkpoint, progress, fold)
+        run.metrics.update(measure(run) if measure else {})
+        if not config.refit:
+            return run
+        # Only the figures stay: two models at once would double the memory.
+        first, checkpoint = run.metrics, None
+        del run
+    run = _fit_pass(split, config, first, out, source, checkpoint, progress, fold)
+    run.metrics.update(measure(run) if measure else {})
+    run.metrics["first_pass"] = first
+    return run
+
+
+def _fit_pass(
+    split: Split,
+    config: TrainConfig,
+    first: dict[str, Any] | None,
+    out: Path,
+    source: dict[str, Any],
+    checkpoint: tuple[dict[str, torch.Tensor], dict[str, Any]] | None,
+    progress: bool,
+    fold: bool,
+) -> Run:
+    """One training: on train, choosing by validation, or on both with the choices in ``first``."""
     matrix = split.train.matrix()
     validation = None if split.validation is None or not len(split.validation) else split.validation.matrix()
+    if first is not None:
+        assert validation is not None
+        matrix, validation = scipy.sparse.csr_array(matrix + validation), None
     started = time.monotonic()
     model = build_model(config, matrix)
     initial_seconds = time.monotonic() - started
-    trainer = Trainer(model, config, matrix, validation, out, source)
+    trainer = Trainer(
+        model, config, matrix, validation, out, source,
+        stop_epoch=None if first is None else first["training"]["kept_epoch"], first_pass=first,
+    )  # fmt: skip
     if checkpoint is not None:
         trainer.restore(*checkpoint)
+    elif first is not None:
+        trainer.save()
     trainer.run(progress=progress)
     users, items = user_rows(model), model.tables["items"].to_csr()
     pruning: dict[str, float] = {}
     if resolved_method(config).prune_after and config.sparsity > 0:
+        floor = None if first is None else int(first["pruning"]["floor"])
         items, users, pruning = prune_after_training(
-            items, users, model.similarity, config, matrix, validation
+            items, users, model.similarity, config, matrix, validation, floor
         )
     fold_in, fold_metrics = FoldIn(), dict[str, Any]()
-    if fold:
+    if fold and first is not None:
+        fold_in, fold_metrics = same_fold_in(first["fold_in"], items, users, model.similarity, matrix)
+    elif fold:
         fold_in, fold_metrics = choose_fold_in(
             items, users, model.similarity, matrix, validation, config.seed
         )
     position = trainer.position
     metrics: dict[str, Any] = {
         "training": {
+            "interactions": int(matrix.nnz),
+            "kept_epoch": position.kept_epoch,
             "seconds": initial_seconds + position.seconds,
             "initial_seconds": initial_seconds,
             "loss": position.loss / max(1, matrix.nnz),
@@ -185,5 +243,18 @@ def fit(
         "history": position.history,
     }
     if pruning:
-        metrics["pruning"] = {"validation_recall@20 by floor": pruning}
+        metrics["pruning"] = {
+            "floor": max(pruning, key=lambda tried: pruning[tried]),
+            "validation_recall@20 by floor": pruning,
+        }
     return Run(config, items, users, split, model.similarity, fold_in, metrics, source)
+
+
+def measure_test(run: Run) -> dict[str, Any]:
+    """Metrics of the test part, if any: ``test`` with learnt users, ``test_folded`` as on a device."""
+    found: dict[str, Any] = {}
+    if run.split.test is not None and len(run.split.test):
+        if run.users is not None:
+            found["test"] = evaluate_run(run, users="trained")
+        found["test_folded"] = evaluate_run(run, users="folded")
+    return found
