@@ -37,7 +37,9 @@ def train(
         str, typer.Argument(help="A log (csv, tsv, parquet, .inter), a data folder, or 'synthetic'.")
     ],
     out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("run"),
-    model: Annotated[str, typer.Option(help="What is learnt.")] = "mf",
+    model: Annotated[
+        str, typer.Option(help="What is learnt: mf, pooled, elsa, or dlrm for a click log (docs/models.md).")
+    ] = "mf",
     method: Annotated[str, typer.Option(help="How the sparse shape is found and moved.")] = "sparserec",
     sparsity: Annotated[float, typer.Option(help="Share of entries that are zero, 0 to below 1.")] = 0.9,
     dim: Annotated[
@@ -77,6 +79,10 @@ def train(
     ] = None,
     lr: Annotated[
         float | None, typer.Option(help="Length of the first steps.", rich_help_panel=METHOD)
+    ] = None,
+    history_power: Annotated[
+        float | None,
+        typer.Option(help="Of model pooled: items weigh count^-power.", rich_help_panel=METHOD),
     ] = None,
     batch_users: Annotated[int | None, typer.Option(help="Users a step.", rich_help_panel=METHOD)] = None,
     negatives: Annotated[
@@ -212,6 +218,7 @@ def train(
         "temperature2": temperature2,
         "margin": margin,
         "negative_weight": negative_weight,
+        "history_power": history_power,
         "batch_users": batch_users,
         "negatives": negatives,
         "tower_sparsity": tower_sparsity,

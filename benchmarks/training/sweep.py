@@ -83,7 +83,7 @@ def summary(result: dict[str, Any]) -> str:
     chosen_by = metrics.get("first_pass", metrics)
     history = " ".join(f"{entry['recall@20']:.4f}" for entry in chosen_by["history"])
     text = f"{result['name']}: validation {history} kept epoch {chosen_by['training']['kept_epoch']}"
-    if chosen_by["fold_in"]:
+    if "validation_recall@20" in chosen_by["fold_in"]:
         text += f" folded {max(chosen_by['fold_in']['validation_recall@20'].values()):.4f}"
     for part in ("test", "test_folded"):
         if part in result:

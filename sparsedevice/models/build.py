@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sparsedevice.errors import ConfigError
 from sparsedevice.models.elsa import ItemAutoencoder
 from sparsedevice.models.mf import MatrixFactorization
+from sparsedevice.models.pooled import PooledTower
 from sparsedevice.models.rows import Model
 from sparsedevice.sparse.budget import fixed_lengths, global_lengths
 from sparsedevice.sparse.dense import DenseTable
@@ -19,7 +20,7 @@ from sparsedevice.sparse.nmf import nmf_shape
 from sparsedevice.sparse.presets import Method, method_named
 from sparsedevice.sparse.schedule import Schedule
 from sparsedevice.sparse.table import SparseTable
-from sparsedevice.training.config import TrainConfig
+from sparsedevice.training.config import HISTORY_MODELS, TrainConfig
 from sparsedevice.training.optimizer import Table
 
 
@@ -41,7 +42,7 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> Model:
         "users": np.diff(matrix.indptr).astype(np.int64),
         "items": np.bincount(matrix.indices, minlength=n_items).astype(np.int64),
     }
-    learnt = ["items"] if config.model == "elsa" else ["users", "items"]
+    learnt = ["items"] if config.model in HISTORY_MODELS else ["users", "items"]
     dense = config.sparsity == 0 or method.prune_after
     sparse = [] if dense else [n for n in learnt if n == "items" or config.sparse == "both"]
     final = {
@@ -77,6 +78,8 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> Model:
         )
     if config.model == "elsa":
         return ItemAutoencoder(tables["items"], movers, config)
+    if config.model == "pooled":
+        return PooledTower(tables["items"], movers, config, counts["items"])
     return MatrixFactorization(tables["users"], tables["items"], movers, config)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
+from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.sparse.mover import ShapeMover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
@@ -37,6 +38,10 @@ class ItemAutoencoder:
         self.movers = movers
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
+
+    def fold_in(self) -> FoldIn | None:
+        """None: chosen on validation."""
+        return None
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch's sample of items; see ``Model.step``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
+from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.sparse.mover import ShapeMover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
@@ -34,6 +35,10 @@ class MatrixFactorization:
         self._loss = Loss.of(config)
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
+
+    def fold_in(self) -> FoldIn | None:
+        """None: chosen on validation."""
+        return None
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch; see ``Model.step``. The loss is the positives' sum."""

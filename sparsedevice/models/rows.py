@@ -8,6 +8,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.sparse.mover import ShapeMover
 from sparsedevice.sparse.table import Active
 from sparsedevice.training.batches import Batch
@@ -31,6 +32,10 @@ class Model(Protocol):
     similarity: str
     tables: dict[str, Table]
     movers: dict[str, ShapeMover]
+
+    def fold_in(self) -> FoldIn | None:
+        """How a history becomes a query, where that is part of the model; None: chosen on validation."""
+        ...
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch.

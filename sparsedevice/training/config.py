@@ -8,8 +8,12 @@ from typing import Any
 
 from sparsedevice.errors import ConfigError
 
-MODELS = ("mf", "elsa")
+MODELS = ("mf", "elsa", "pooled")
+# Models without user rows: the user is her history.
+HISTORY_MODELS = ("elsa", "pooled")
 SPARSE = ("both", "items")
+# Rows that are both outputs and parts of the query move twice.
+LEARNING_RATE = {"mf": 1.0, "elsa": 0.3, "pooled": 0.3}
 FAN_IN = ("fixed", "global")
 PRECISION = (None, "float32", "bfloat16")
 LOSSES = ("softmax", "bsl", "bpr", "ccl")
@@ -20,7 +24,8 @@ class TrainConfig:
     """Settings of a run; None means "by rule" until ``resolve`` has filled it in.
 
     Attributes:
-        model: what is learnt: "mf" (users and items), or "elsa" (items; a user is the sum of her history).
+        model: what is learnt: "mf" (users and items); "pooled" or "elsa" (items alone; a user
+            is the sum of her history's rows).
         method: named preset of dynamic sparse training.
         sparsity: share of zero entries; 0 trains dense tables.
         sparse: "both" tables sparse, or "items" only (users stay dense in training and are not meant to be
@@ -31,9 +36,11 @@ class TrainConfig:
         batch_users: users per step; all their positives are in the step.
         negatives: uniform negative items per step, shared by its users (the positives of the others serve as
             well).
-        lr: length of the first steps on the unit sphere; decays to 0 along a cosine.
-        loss: of "mf": "softmax" over the sampled catalogue, "bsl" (bilateral softmax), "bpr" (pairs) or "ccl"
-            (cosine contrastive). "elsa" has its own.
+        lr: length of the first steps on the unit sphere; decays to 0 along a cosine. By rule 1 for "mf", 0.3
+            for the others.
+        history_power: of "pooled": an item with count c weighs c^-power in a history.
+        loss: of "mf" and "pooled": "softmax" over the sampled catalogue, "bsl" (bilateral softmax), "bpr"
+            (pairs) or "ccl" (cosine contrastive). "elsa" has its own.
         temperature: tau, in units of the cosine; not read by "ccl".
         temperature2: of "bsl", its ratio tau1 / tau2.
         margin: of "ccl"; negatives that score lower cost nothing.
@@ -68,7 +75,8 @@ class TrainConfig:
     epochs: int | None = None
     batch_users: int | None = None
     negatives: int | None = None
-    lr: float = 1.0
+    lr: float | None = None
+    history_power: float | None = None
     loss: str = "softmax"
     temperature: float | None = None
     temperature2: float | None = None
@@ -117,9 +125,13 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise ConfigError(f"{name} {value!r} is not a positive number")
-        self._check_loss()
+        self._check_model()
 
-    def _check_loss(self) -> None:
+    def _check_model(self) -> None:
+        if self.history_power is not None and not 0 <= self.history_power <= 1:
+            raise ConfigError(
+                f"history_power {self.history_power!r} is outside 0 to 1; choose for example 0.5"
+            )
         if self.margin is not None and not -1 < self.margin < 1:
             raise ConfigError(f"margin {self.margin!r} is not between -1 and 1, as cosines are")
         for name, loss in (("temperature2", "bsl"), ("margin", "ccl"), ("negative_weight", "ccl")):
@@ -137,9 +149,13 @@ class TrainConfig:
             epochs=epochs,
             batch_users=self.batch_users if self.batch_users is not None else max(1, min(256, n_users // 8)),
             negatives=self.negatives if self.negatives is not None else min(2048, n_items),
+            lr=self.lr if self.lr is not None else LEARNING_RATE[self.model],
+            history_power=self.history_power
+            if self.history_power is not None
+            else default_history_power(n_users, n_items, n_interactions),
             temperature=self.temperature
             if self.temperature is not None
-            else default_temperature(n_users, n_items, n_interactions),
+            else default_temperature(self.model, n_users, n_items, n_interactions),
             temperature2=_default(self.temperature2, 1.1 if self.loss == "bsl" else None),
             margin=_default(self.margin, 0.4 if self.loss == "ccl" else None),
             negative_weight=_default(self.negative_weight, 150.0 if self.loss == "ccl" else None),
@@ -182,7 +198,20 @@ def default_epochs(n_interactions: int) -> int:
     return int(max(20, min(200, 40_000_000 / max(n_interactions, 1))))
 
 
-def default_temperature(n_users: int, n_items: int, n_interactions: int) -> float:
-    """A higher temperature where users share many items: 0.17 at a density of 4 %, 0.1 at 0.07 %."""
-    density = n_interactions / max(1, n_users * n_items)
-    return 0.15 if density > 0.01 else 0.1
+def default_temperature(model: str, n_users: int, n_items: int, n_interactions: int) -> float:
+    """For learnt users a higher temperature where they share many items: 0.15 at a density of 4 %.
+
+    A user who is her history has no row to fit, and a lower temperature suits her.
+    """
+    if model == "pooled":
+        return 0.09
+    return 0.15 if _is_dense(n_users, n_items, n_interactions) else 0.1
+
+
+def default_history_power(n_users: int, n_items: int, n_interactions: int) -> float:
+    """Long histories of items that many share count each item once; in short ones a rare item tells more."""
+    return 0.0 if _is_dense(n_users, n_items, n_interactions) else 0.5
+
+
+def _is_dense(n_users: int, n_items: int, n_interactions: int) -> bool:
+    return n_interactions / max(1, n_users * n_items) > 0.01

@@ -88,10 +88,12 @@ class Trainer:
         assert config.epochs is not None
         assert config.batch_users is not None
         assert config.negatives is not None
+        assert config.lr is not None
         self.model = model
         self.position = Position()
         self.memory = MemoryAccount()
         self._config = config
+        self._lr = config.lr
         self._train = train
         self._validation = validation
         self._out = out
@@ -141,7 +143,7 @@ class Trainer:
     def _step(self, order: np.ndarray[Any, Any], epoch: int, step: int) -> None:
         position = self.position
         progress = position.step / self._total
-        lr = self._config.lr * 0.5 * (1 + math.cos(math.pi * progress))
+        lr = self._lr * 0.5 * (1 + math.cos(math.pi * progress))
         batch = self._batches.batch(order, epoch, step)
         last = (position.step + 1) % self._period == 0
         position.loss += self.model.step(batch, lr, step=position.step, last=last, progress=progress)
@@ -219,7 +221,7 @@ def validation_recall(
     users = np.sort(np.random.default_rng([seed, 4]).permutation(users)[:VALIDATION_USERS])
     items, learnt = model.tables["items"].to_csr(), user_rows(model)
     if learnt is None:
-        queries = folded_queries(items, model.similarity, FoldIn(), train)
+        queries = folded_queries(items, model.similarity, model.fold_in() or FoldIn(), train)
     else:
         queries = table_queries(learnt)
     top = rank(queries, items, users, 20, seen=train)

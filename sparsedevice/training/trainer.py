@@ -223,7 +223,10 @@ def _fit_pass(
             items, users, model.similarity, config, matrix, validation, floor
         )
     fold_in, fold_metrics = FoldIn(), dict[str, Any]()
-    if fold and first is not None:
+    rule = model.fold_in()
+    if rule is not None:
+        fold_in, fold_metrics = rule, {"rule": "part of the model"}
+    elif fold and first is not None:
         fold_in, fold_metrics = same_fold_in(first["fold_in"], items, users, model.similarity, matrix)
     elif fold:
         fold_in, fold_metrics = choose_fold_in(

@@ -75,6 +75,7 @@ def test_same_seed_same_files_and_another_seed_others(tmp_path: Path) -> None:
         ("mf", "rigl", 7),
         ("mf", "annealed", 20),
         ("elsa", "sparserec", 7),
+        ("pooled", "sparserec", 7),
     ],
 )
 def test_resume_continues_to_the_same_bytes(

@@ -1,0 +1,111 @@
+"""Pooled tower: one table of items, a user who is the weighted sum of her history, and the softmax losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
+from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.sparse.mover import ShapeMover
+from sparsedevice.training.batches import Batch
+from sparsedevice.training.config import TrainConfig
+from sparsedevice.training.losses import Loss
+from sparsedevice.training.optimizer import Table
+
+
+class PooledTower:
+    """A user is the pooled history, after the tower of YoutubeDNN (Covington et al., RecSys 2016).
+
+    The query of a history H is q = Σ_{h in H} w_h v_h, its weights w_h = (count_h / smallest count)^-power
+    fixed before training, and the score of an item is the cosine of q and its row. With unit rows v the loss
+    sees
+
+        q·v_j / |q|          for an item j outside the history,
+        (q·v_p - w_p) / |q|  for an item p in it,
+
+    the second being what the rest of the history says of p (w_p v_p·v_p is p's word about itself): each item
+    is asked for without being in the history, all of them at the cost of one product users x items. The query
+    is the one that a device computes; nothing is fitted afterwards.
+
+    A user with one item has nothing to be asked with: her score is 0, and no gradient comes of it but the
+    negatives'.
+
+    Attributes:
+        tables: "items".
+        movers: what moves the shape, where the table is sparse.
+    """
+
+    similarity = "cosine"
+
+    def __init__(
+        self, items: Table, movers: dict[str, ShapeMover], config: TrainConfig, counts: NDArray[np.int64]
+    ) -> None:
+        """Fix the weights.
+
+        Args:
+            items: the table.
+            movers: what moves its shape.
+            config: resolved settings.
+            counts: how many users have chosen each item, int64[n_items].
+        """
+        assert config.history_power is not None
+        self.tables: dict[str, Table] = {"items": items}
+        self.movers = movers
+        self._loss = Loss.of(config)
+        self._product = half_product if config.precision == "bfloat16" else torch.matmul
+        self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
+        chosen = np.maximum(counts, 1)
+        self._weights = ((chosen / chosen.min()) ** -config.history_power).astype(np.float32)
+
+    def fold_in(self) -> FoldIn:
+        """The rule that training used."""
+        return FoldIn(None if (self._weights == 1).all() else self._weights)
+
+    def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
+        """Update the rows of a batch's sample of items; see ``Model.step``."""
+        items, mover = self.tables["items"], self.movers.get("items")
+        device = items.device
+        rows = torch.from_numpy(batch.items).to(device)
+        user = torch.from_numpy(batch.user).to(device)
+        column = torch.from_numpy(batch.column).to(device)
+        log_inclusion = torch.from_numpy(batch.log_inclusion).to(device)
+        watching = mover is not None and mover.start_step(rows, last=last, progress=progress)
+        blocks = [
+            (start, items.active(rows[start : start + self._item_rows]))
+            for start in range(0, rows.numel(), self._item_rows)
+        ]
+        weight = torch.from_numpy(self._weights[batch.items]).to(device)[column]
+        history = torch.zeros(len(batch.users), rows.numel(), device=device)
+        history[user, column] = weight
+        query = torch.zeros(len(batch.users), items.dim, device=device)
+        for start, active in blocks:
+            query += self._product(history[:, start : start + active.rows.numel()], items.expand(active))
+        length = query.norm(dim=1, keepdim=True).clamp_(min=1e-6)
+        query /= length
+        scores = torch.empty_like(history)
+        for start, active in blocks:
+            scores[:, start : start + active.rows.numel()] = self._product(query, items.expand(active).T)
+        own = weight / length[user, 0]
+        # An item's share of its own query is a constant for the direction of both; what it adds to the
+        # length is seen through ``slope`` below.
+        scores[user, column] -= own
+        value = scores.clone()
+        loss = self._loss(scores, user, column, log_inclusion, step=step)
+        slope = (scores * value).sum(1, keepdim=True)
+        query_gradient = -slope * query
+        for start, active in blocks:
+            query_gradient += self._product(
+                scores[:, start : start + active.rows.numel()], items.expand(active)
+            )
+        query_gradient /= length
+        # Rows meet the loss twice: as outputs, and as parts of the query.
+        left = torch.cat([scores, history])
+        right = torch.cat([query, query_gradient])
+        for start, active in blocks:
+            gradient = self._product(left[:, start : start + active.rows.numel()].T, right)
+            if watching and mover is not None:
+                mover.observe(active.rows, gradient)
+            update_table(items, mover, active, gradient, lr, project=step % ITEM_PROJECTION == 0)
+        return loss
