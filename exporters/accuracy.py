@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sparsedevice.data import Split
 from sparsedevice.evaluation import evaluate_recommender, evaluate_run
 from sparsedevice.evaluation.folding import folded_queries, inverse_norms
 from sparsedevice.evaluation.ranking import rank, table_queries
+from sparsedevice.pack_run import known_before_test
 from sparsedevice.run import Run
 from sparsedevice.runtime import Recommender
 
@@ -53,14 +52,6 @@ def measure(
     elif max_users is not None:
         out["note"] = f"the artefact was measured on at most {max_users} users, the trained model on all"
     return out
-
-
-def known_before_test(split: Split) -> sp.csr_array:
-    """What each user is known to have used before the test: train and validation, csr [n_users, n_items]."""
-    known = split.train.matrix()
-    if split.validation is not None:
-        known = sp.csr_array(known + split.validation.matrix())
-    return known
 
 
 def _agreement(recommender: Recommender, run: Run, way: str, k: int) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from sparsedevice import __version__
 from sparsedevice.errors import ConfigError, SparseDeviceError
 from sparsedevice.files import atomic_folder
-from sparsedevice.packing import PackedFile, pack
+from sparsedevice.pack_run import check_budget, pack_run
 from sparsedevice.run import Run
 
-from .accuracy import known_before_test, measure
+from .accuracy import measure
 from .bundle import MANIFEST_NAME, README_NAME, Bundle, write_manifest
 from .readme import render_readme
 from .targets import PACKED_NAME, Target, find_target
@@ -23,7 +23,7 @@ def export(
     target: str,
     out: str | Path,
     *,
-    values: str = "int8",
+    values: str | None = None,
     layout: str = "auto",
     users: bool = False,
     k: int = 20,
@@ -37,14 +37,15 @@ def export(
         run: a run, or its folder.
         target: a name of the table in ``targets.py``.
         out: the bundle's folder; an existing bundle is replaced.
-        values: coding of values: f32, f16, int8 or int4.
+        values: coding of values: f32, f16, int8 or int4; None takes what the run was budgeted for, else int8.
         layout: layout of the packed file: auto, csr or sliced.
         users: ship the user rows and what each user has seen.
         k: length of the rankings by which the artefact's accuracy is measured.
         max_users: measure on a fixed random choice of this many test users; None takes all.
 
     Raises:
-        ConfigError: if the target is unknown or cannot carry what is asked for.
+        ConfigError: if the target is unknown or cannot carry what is asked for, or the packed file would be
+            over the byte budget that the run was trained for.
         MissingExtraError: if the target's packages are not installed.
         RunError: if the run folder is missing or damaged.
         SparseDeviceError: if ``out`` cannot be written or holds something else.
@@ -59,9 +60,11 @@ def export(
         raise ConfigError(
             "this run has no user rows to ship; leave out --users: histories are folded in on the device"
         )
+    values = values or run.config.values or "int8"
     row.check(values=values, layout=layout, users=users, dim=run.items.shape[1])
     with atomic_folder(out) as folder:
-        packed = _pack(run, folder / PACKED_NAME, values=values, layout=layout, users=users)
+        packed = pack_run(run, folder / PACKED_NAME, values=values, layout=layout, users=users)
+        check_budget(run.config, packed)
         names = [PACKED_NAME, *row.write(packed, folder)]
         recommender = row.open(packed, folder)
         accuracy = measure(recommender, run, users=users, k=k, max_users=max_users)
@@ -87,32 +90,6 @@ def export(
         (folder / README_NAME).write_text(render_readme(row, packed, content, names), encoding="utf-8")
         manifest = write_manifest(folder, [*names, README_NAME], content)
     return Bundle(out, manifest)
-
-
-def _pack(run: Run, path: Path, *, values: str, layout: str, users: bool) -> PackedFile:
-    train = run.split.train
-    titles = train.titles if train.titles is not None and any(train.titles) else None
-    pack(
-        path,
-        run.items,
-        item_ids=train.item_ids.ids,
-        titles=titles,
-        users=run.users if users else None,
-        user_ids=train.user_ids.ids if users else None,
-        seen=known_before_test(run.split) if users else None,
-        values=values,  # type: ignore[arg-type]
-        layout=layout,
-        similarity=run.similarity,  # type: ignore[arg-type]
-        fold_in=run.fold_in,
-        metadata={
-            "sparsedevice": __version__,
-            "model": run.config.model,
-            "method": run.config.method,
-            "seed": str(run.config.seed),
-            "train": train.fingerprint(),
-        },
-    )
-    return PackedFile.open(path)
 
 
 def _check_out(out: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 METHOD = "Method and optimisation"
+BUDGET = "A budget in bytes"
 READING = "Reading and splitting DATA"
 CLICKS = "Click logs (--model dlrm)"
 TextOrJson = Annotated[Literal["text", "json"], typer.Option(help="How to print the answer.")]
@@ -50,6 +51,26 @@ def train(
     threads: Annotated[int | None, typer.Option(help="CPU threads; all cores where not given.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")
+    ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Bytes that the packed file may have, as 500KB or 1MiB; sets width, fan-in and values.",
+            rich_help_panel=BUDGET,
+        ),
+    ] = None,
+    budget_for: Annotated[
+        Literal["packed", "compact"],
+        typer.Option(help="The file that the budget is for.", rich_help_panel=BUDGET),
+    ] = "packed",
+    budget_vocabulary: Annotated[
+        bool, typer.Option(help="Count ids and titles.", rich_help_panel=BUDGET)
+    ] = True,
+    budget_users: Annotated[
+        bool,
+        typer.Option(
+            "--budget-users", help="Count user rows too, for export --users.", rich_help_panel=BUDGET
+        ),
     ] = False,
     refit: Annotated[
         bool,
@@ -211,6 +232,11 @@ def train(
             validation_fraction=validation_fraction,
             seed=seed,
         )
+    budgeted: dict[str, Any] = {
+        "budget_for": budget_for,
+        "budget_vocabulary": budget_vocabulary,
+        "budget_users": budget_users,
+    }
     settings = {
         "sparse": None if model in CLICK_MODELS else sparse,
         "loss": loss,
@@ -235,6 +261,7 @@ def train(
         "delta_t": delta_t,
         "validation_every": validation_every,
         "refit": refit or None,
+        **({} if budget is None else budgeted),
         "device": device,
     }
     run = train_run(
@@ -247,6 +274,7 @@ def train(
         epochs=epochs,
         seed=seed,
         threads=threads,
+        budget=budget,
         resume=resume,
         options=options,
         settings={name: value for name, value in settings.items() if value is not None},
@@ -279,7 +307,10 @@ def export(
         str, typer.Option(help="What the bundle is for; 'sparsedevice export --targets' lists them.")
     ],
     out: Annotated[Path, typer.Option(help="Bundle folder to write.")] = Path("bundle"),
-    values: Annotated[str, typer.Option(help="Coding of values: f32, f16 or int8.")] = "int8",
+    values: Annotated[
+        str | None,
+        typer.Option(help="Coding of values: f32, f16, int8 or int4; the run's budget's, else int8."),
+    ] = None,
     layout: Annotated[str, typer.Option(help="Layout of the table, or 'auto'.")] = "auto",
     users: Annotated[
         bool, typer.Option("--users", help="Ship the user rows and what each user has seen.")

@@ -10,7 +10,7 @@ from typing import Any
 from sparsedevice.errors import PackedFileError
 from sparsedevice.files import atomic_file
 from sparsedevice.packing.compact_body import read_parts, write_parts
-from sparsedevice.packing.content import build_file, read_content
+from sparsedevice.packing.content import Content, build_file, read_content
 from sparsedevice.packing.format import MAGIC as PACKED_MAGIC
 from sparsedevice.packing.reader import PackedFile
 from sparsedevice.packing.streams import MAX_DEFLATE_RATIO, checksum, deflate, inflate, read_whole
@@ -63,6 +63,12 @@ def compact_bytes(file: PackedFile) -> tuple[bytes | None, str]:
     if len(data) > MAX_DEFLATE_RATIO * len(coded):
         return None, "the file would shrink more than readers of the compact coding believe"
     return coded, ""
+
+
+def coded_bytes(content: Content) -> int:
+    """What content weighs in the compact coding, its head included."""
+    body, words = write_parts(content)
+    return _HEADER.size + len(deflate(body)) + len(words)
 
 
 def expand(coded: str | Path, out: str | Path) -> dict[str, Any]:

@@ -15,6 +15,8 @@ SPARSE = ("both", "items")
 # Rows that are both outputs and parts of the query move twice.
 LEARNING_RATE = {"mf": 1.0, "elsa": 0.3, "pooled": 0.3}
 FAN_IN = ("fixed", "global")
+BUDGET_FOR = ("packed", "compact")
+VALUES = (None, "f32", "f16", "int8", "int4")
 PRECISION = (None, "float32", "bfloat16")
 LOSSES = ("softmax", "bsl", "bpr", "ccl")
 
@@ -56,6 +58,13 @@ class TrainConfig:
         validation_every: epochs between two looks at the validation cut; 0 never looks.
         refit: once the run has chosen its epoch and fold-in rule on validation, train again with these on
             train and validation together, and keep that model.
+        budget_bytes: bytes that the run's packed file may have; width, fan-in and coding of values follow
+            from it (``sparsity`` is then not looked at). None: no budget.
+        budget_for: which file the budget is for, "packed" or its "compact" coding.
+        budget_vocabulary: whether ids and titles count.
+        budget_users: whether the file ships user rows and what users have seen.
+        values: coding of values that ``export`` takes where none is named.
+        fold_matrix: whether the fold-in rule may have a matrix, 4 dim² bytes.
         seed: of everything random.
         threads: CPU threads; None takes all cores.
         device: torch device.
@@ -92,6 +101,12 @@ class TrainConfig:
     delta_t: float = 1.0
     validation_every: int = 5
     refit: bool = False
+    budget_bytes: int | None = None
+    budget_for: str = "packed"
+    budget_vocabulary: bool = True
+    budget_users: bool = False
+    values: str | None = None
+    fold_matrix: bool = True
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
@@ -103,6 +118,8 @@ class TrainConfig:
             ("sparse", SPARSE),
             ("fan_in", FAN_IN),
             ("precision", PRECISION),
+            ("budget_for", BUDGET_FOR),
+            ("values", VALUES),
             ("loss", LOSSES),
         ):
             if getattr(self, name) not in choices:
@@ -112,7 +129,7 @@ class TrainConfig:
             raise ConfigError(
                 f"sparsity {self.sparsity} is outside 0 (dense) to below 1; choose for example 0.9"
             )
-        for name in ("dim", "epochs", "batch_users", "threads"):
+        for name in ("dim", "epochs", "batch_users", "threads", "budget_bytes"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ConfigError(f"{name} {value!r} is not a whole number of at least 1")
@@ -120,7 +137,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise ConfigError(f"{name} {value!r} is not a whole number of at least 0")
-        _check_flag("refit", self.refit)
+        _check_flags(self, ("refit", "budget_vocabulary", "budget_users", "fold_matrix"))
         for name in ("lr", "temperature", "temperature2", "negative_weight", "delta_t"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
@@ -183,9 +200,10 @@ def _default(value: float | None, default: float | None) -> float | None:
     return default if value is None else value
 
 
-def _check_flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise ConfigError(f"{name} {value!r} is not true or false")
+def _check_flags(config: TrainConfig, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not isinstance(getattr(config, name), bool):
+            raise ConfigError(f"{name} {getattr(config, name)!r} is not true or false")
 
 
 def default_dim(n_items: int) -> int:

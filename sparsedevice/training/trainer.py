@@ -11,6 +11,7 @@ from typing import Any
 import scipy.sparse
 import torch
 
+from sparsedevice.byte_size import parse_bytes
 from sparsedevice.click_run import ClickRun
 from sparsedevice.data import DataOptions, Split, load_split
 from sparsedevice.data.click_options import ClickOptions
@@ -21,6 +22,7 @@ from sparsedevice.models.build import build_model, resolved_method
 from sparsedevice.models.rows import user_rows
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.run import Run
+from sparsedevice.training.budget import keep_to_budget, plan_shape
 from sparsedevice.training.checkpoint import load_checkpoint
 from sparsedevice.training.click_config import CLICK_MODELS
 from sparsedevice.training.clicks import train_clicks
@@ -43,6 +45,7 @@ def train(
     epochs: int | None = None,
     seed: int = 0,
     threads: int | None = None,
+    budget: str | int | None = None,
     resume: bool = False,
     options: DataOptions | ClickOptions | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -60,6 +63,8 @@ def train(
         epochs: passes over the training users; by rule where None.
         seed: same seed and threads, same files.
         threads: CPU threads; all cores where None.
+        budget: bytes that the packed file may have, for example "1MB" or 65536: width, fan-in and coding of
+            values are chosen so that it fits, and the file obeys; ``sparsity`` is then not looked at.
         resume: continue from the checkpoint that an interrupted training left in ``out``.
         options: how ``data`` is read and split; ``ClickOptions`` for "dlrm".
         settings: any other field of ``TrainConfig`` by name, or of ``ClickConfig`` for "dlrm".
@@ -72,7 +77,7 @@ def train(
         KeyboardInterrupt: after Ctrl-C, with a checkpoint written into ``out``.
     """
     out = Path(out)
-    asked = {
+    asked: dict[str, Any] = {
         "model": model, "method": method, "sparsity": sparsity, "dim": dim, "epochs": epochs, "seed": seed,
         "threads": threads,
     }  # fmt: skip
@@ -80,6 +85,8 @@ def train(
     if twice:
         raise ConfigError(f"setting {twice[0]!r} is an argument of its own; leave it out of settings")
     if model in CLICK_MODELS:
+        if budget is not None:
+            raise ConfigError(f"model {model!r} is not packed, so it takes no budget; set dim and sparsity")
         if isinstance(options, DataOptions) or isinstance(data, Split):
             raise ConfigError(f"model {model!r} reads click logs; give ClickOptions, or a ClickSplit as data")
         return train_clicks(
@@ -92,6 +99,8 @@ def train(
         )
     if isinstance(options, ClickOptions) or isinstance(data, ClickSplit):
         raise ConfigError(f"model {model!r} reads logs of users and items; for clicks choose model 'dlrm'")
+    if budget is not None:
+        asked["budget_bytes"] = parse_bytes(budget)
     config = TrainConfig.from_json({**asked, **(settings or {})})
     options = options or DataOptions(seed=seed)
     checkpoint = load_checkpoint(out) if resume else None
@@ -101,6 +110,8 @@ def train(
             f"there is too little to train on: {len(split.train)} interactions, {split.train.n_users} users, "
             f"{split.train.n_items} items; two users and two items at least are needed"
         )
+    if config.budget_bytes is not None:
+        config = plan_shape(config, split)
     config = config.resolve(split.train.n_users, split.train.n_items, len(split.train))
     config = replace(
         config,
@@ -230,7 +241,7 @@ def _fit_pass(
         fold_in, fold_metrics = same_fold_in(first["fold_in"], items, users, model.similarity, matrix)
     elif fold:
         fold_in, fold_metrics = choose_fold_in(
-            items, users, model.similarity, matrix, validation, config.seed
+            items, users if config.fold_matrix else None, model.similarity, matrix, validation, config.seed
         )
     position = trainer.position
     metrics: dict[str, Any] = {
@@ -250,7 +261,8 @@ def _fit_pass(
             "floor": max(pruning, key=lambda tried: pruning[tried]),
             "validation_recall@20 by floor": pruning,
         }
-    return Run(config, items, users, split, model.similarity, fold_in, metrics, source)
+    run = Run(config, items, users, split, model.similarity, fold_in, metrics, source)
+    return run if config.budget_bytes is None else keep_to_budget(run, matrix)
 
 
 def measure_test(run: Run) -> dict[str, Any]:
