@@ -85,6 +85,9 @@ def summary(result: dict[str, Any]) -> str:
     text = f"{result['name']}: validation {history} kept epoch {chosen_by['training']['kept_epoch']}"
     if "validation_recall@20" in chosen_by["fold_in"]:
         text += f" folded {max(chosen_by['fold_in']['validation_recall@20'].values()):.4f}"
+    if "pruning" in chosen_by:
+        floors = chosen_by["pruning"]["validation_recall@20 by floor"]
+        text += " pruned " + " ".join(f"{floor}: {value:.4f}" for floor, value in floors.items())
     for part in ("test", "test_folded"):
         if part in result:
             text += f" {part} {result[part]['recall@20']:.4f}"

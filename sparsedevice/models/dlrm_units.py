@@ -105,7 +105,7 @@ class AlternatingUnits:
         others = torch.arange(group.alive.numel(), n_read, device=position.device)
         parameters.keep(wiring.reader, 1, torch.cat([position, others]))
         if wiring.table:
-            _set_columns(self._dense_table(), [t[:, position] for t in _matrices(self._dense_table())])
+            self._dense_table().keep_columns(position)
         group.keep(position)
 
     def _grow(self, wiring: Wiring, generator: torch.Generator) -> None:
@@ -124,10 +124,7 @@ class AlternatingUnits:
         if wiring.table:
             table = self._dense_table()
             new = initial_rows(table.n_rows, group.size, generator).to(table.device)
-            grown = [new, torch.zeros_like(new)]
-            for full, small in zip(grown, _matrices(table), strict=True):
-                full[:, group.alive] = small
-            _set_columns(table, grown)
+            table.spread_columns(group.alive, new)
         group.restore()
 
     def _dense_table(self) -> DenseTable:
@@ -155,21 +152,6 @@ class AlternatingUnits:
 def initial_rows(n_rows: int, dim: int, generator: torch.Generator) -> Tensor:
     """Random rows of a table without sparsity, of length about ``INITIAL_LENGTH``, float32[n_rows, dim]."""
     return torch.randn(n_rows, dim, generator=generator) * (INITIAL_LENGTH / math.sqrt(dim))
-
-
-def restore_table(table: DenseTable, state: dict[str, Tensor]) -> None:
-    """Restore a table whose columns may have gone since it was made."""
-    table.load_state(state)
-    table.dim = table.values.numel() // max(1, table.n_rows)
-
-
-def _matrices(table: DenseTable) -> list[Tensor]:
-    return [table.values.view(table.n_rows, -1), table.first.view(table.n_rows, -1)]
-
-
-def _set_columns(table: DenseTable, matrices: list[Tensor]) -> None:
-    table.dim = matrices[0].shape[1]
-    table.values, table.first = (matrix.reshape(-1).contiguous() for matrix in matrices)
 
 
 def _wirings(model: DLRM, columns: bool) -> list[Wiring]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
 from sparsedevice.packing.fold_in import FoldIn
-from sparsedevice.sparse.mover import ShapeMover
+from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.optimizer import Table
@@ -33,7 +33,7 @@ class ItemAutoencoder:
 
     similarity = "cosine"
 
-    def __init__(self, items: Table, movers: dict[str, ShapeMover], config: TrainConfig) -> None:
+    def __init__(self, items: Table, movers: dict[str, Mover], config: TrainConfig) -> None:
         self.tables: dict[str, Table] = {"items": items}
         self.movers = movers
         self._product = half_product if config.precision == "bfloat16" else torch.matmul

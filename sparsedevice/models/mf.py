@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import torch
+from torch import Tensor
 
 from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
 from sparsedevice.packing.fold_in import FoldIn
-from sparsedevice.sparse.mover import ShapeMover
+from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.losses import Loss
 from sparsedevice.training.optimizer import Table
+from sparsedevice.training.wta_crs import choose_terms
 
 
 class MatrixFactorization:
@@ -28,11 +33,28 @@ class MatrixFactorization:
     similarity = "cosine"
 
     def __init__(
-        self, users: Table, items: Table, movers: dict[str, ShapeMover], config: TrainConfig
+        self,
+        users: Table,
+        items: Table,
+        movers: dict[str, Mover],
+        config: TrainConfig,
+        *,
+        backward_share: float = 1.0,
     ) -> None:
+        """Take the tables.
+
+        Args:
+            users: rows of length 1.
+            items: rows of length 1.
+            movers: what moves the shape, by table.
+            config: resolved settings.
+            backward_share: share of the terms of the gradients' products that are computed (WTA-CRS).
+        """
         self.tables: dict[str, Table] = {"users": users, "items": items}
         self.movers = movers
         self._loss = Loss.of(config)
+        self._backward_share = backward_share
+        self._seed = config.seed
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
 
@@ -68,10 +90,20 @@ class MatrixFactorization:
             step=step,
         )
         user_gradient = torch.zeros_like(x)
+        sample = self._sample(scores, step) if self._backward_share < 1 else None
+        if sample is not None:
+            for start in range(0, sample.items.numel(), self._item_rows):
+                part = slice(start, start + self._item_rows)
+                right = items.expand(items.active(item_rows[sample.items[part]]))
+                left = scores[:, sample.items[part]] * sample.item_weight[part]
+                user_gradient += self._product(left, right)
+            scores = scores[sample.users] * sample.user_weight[:, None]
+        users_of_terms = x if sample is None else x[sample.users]
         for start, active in blocks:
             block_scores = scores[:, start : start + active.rows.numel()]
-            user_gradient += self._product(block_scores, items.expand(active))
-            item_gradient = self._product(block_scores.T, x)
+            if sample is None:
+                user_gradient += self._product(block_scores, items.expand(active))
+            item_gradient = self._product(block_scores.T, users_of_terms)
             if watching.get("items"):
                 self.movers["items"].observe(active.rows, item_gradient)
             update_table(
@@ -86,3 +118,26 @@ class MatrixFactorization:
             self.movers["users"].observe(user_rows, user_gradient)
         update_table(users, self.movers.get("users"), user_active, user_gradient, lr, project=True)
         return loss
+
+    def _sample(self, gradient: Tensor, step: int) -> _Sample:
+        """Choose the terms of both gradients; rows have length 1, so the scores' gradient alone ranks them.
+
+        The users' gradient is a sum over items, the items' gradient one over the batch's users.
+        """
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
+        items, users = (
+            choose_terms(
+                gradient.norm(dim=dim), math.ceil(self._backward_share * gradient.shape[1 - dim]), generator
+            )
+            for dim in (0, 1)
+        )
+        return _Sample(*items, *users)
+
+
+class _Sample(NamedTuple):
+    """The terms of a step's gradients that are computed: columns and rows of the scores, with weights."""
+
+    items: Tensor
+    item_weight: Tensor
+    users: Tensor
+    user_weight: Tensor

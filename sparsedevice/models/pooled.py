@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
 from sparsedevice.packing.fold_in import FoldIn
-from sparsedevice.sparse.mover import ShapeMover
+from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.losses import Loss
@@ -40,7 +40,7 @@ class PooledTower:
     similarity = "cosine"
 
     def __init__(
-        self, items: Table, movers: dict[str, ShapeMover], config: TrainConfig, counts: NDArray[np.int64]
+        self, items: Table, movers: dict[str, Mover], config: TrainConfig, counts: NDArray[np.int64]
     ) -> None:
         """Fix the weights.
 

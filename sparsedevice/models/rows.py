@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sparsedevice.packing.fold_in import FoldIn
-from sparsedevice.sparse.mover import ShapeMover
+from sparsedevice.sparse.mover import Mover, ShapeMover
+from sparsedevice.sparse.shadow import ShadowTable
 from sparsedevice.sparse.table import Active
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.optimizer import Table, normalise_rows, project_rows, update_rows
@@ -31,7 +32,7 @@ class Model(Protocol):
 
     similarity: str
     tables: dict[str, Table]
-    movers: dict[str, ShapeMover]
+    movers: dict[str, Mover]
 
     def fold_in(self) -> FoldIn | None:
         """How a history becomes a query, where that is part of the model; None: chosen on validation."""
@@ -57,6 +58,7 @@ def end_period(model: Model, period: int, progress: float) -> None:
     """Move the shapes, and bring the rows that changed back to length 1."""
     for name, mover in model.movers.items():
         changed = mover.end_period(period, progress)
+        model.tables[name] = mover.table
         if changed is not None:
             normalise_rows(model.tables[name], changed)
 
@@ -68,11 +70,13 @@ def user_rows(model: Model) -> scipy.sparse.csr_array | None:
 
 
 def update_table(
-    table: Table, mover: ShapeMover | None, active: Active, gradient: Tensor, lr: float, *, project: bool
+    table: Table, mover: Mover | None, active: Active, gradient: Tensor, lr: float, *, project: bool
 ) -> None:
     """One step on some rows of a table; it moves their shape too if ``project`` and the method say so."""
-    if project and mover is not None and mover.explore > 0:
-        project_rows(mover.table, active, gradient, lr, explore=mover.explore)
+    if isinstance(table, ShadowTable):
+        gradient = table.pull_back(active, gradient, lr)
+    if project and isinstance(mover, ShapeMover) and mover.explore > 0:
+        project_rows(mover.table, active, gradient, lr, explore=mover.explore, blocks=mover.blocks)
     else:
         update_rows(table, active, gradient, lr, unit_rows=True)
 

@@ -20,7 +20,10 @@ class DenseTable:
         first: first moments, float32[n_rows * dim].
         second: second moment of each row's gradient norm, float32[n_rows].
         updates: how often each row was updated, int32[n_rows].
+        power: above 1, the optimiser steps on θ with w = θ|θ|^(power - 1).
     """
+
+    power = 1.0
 
     def __init__(self, values: Tensor) -> None:
         self.n_rows, self.dim = values.shape
@@ -59,6 +62,26 @@ class DenseTable:
         device = self.device
         for name in self.state():
             setattr(self, name, state[name].to(device))
+        # Columns may have gone since the table was made.
+        self.dim = self.values.numel() // max(1, self.n_rows)
+
+    def keep_columns(self, position: Tensor) -> None:
+        """Keep the columns at ``position`` (int64[m]); the others are gone, with their moments."""
+        self._set(*(tensor.view(self.n_rows, -1)[:, position] for tensor in (self.values, self.first)))
+
+    def spread_columns(self, position: Tensor, fresh: Tensor) -> None:
+        """Put the columns at ``position`` (int64[m]) of ``fresh`` float32[n_rows, size], which is changed.
+
+        The moments of the columns that were fresh are 0.
+        """
+        first = torch.zeros_like(fresh)
+        for new, old in ((fresh, self.values), (first, self.first)):
+            new[:, position] = old.view(self.n_rows, -1)
+        self._set(fresh, first)
+
+    def _set(self, values: Tensor, first: Tensor) -> None:
+        self.dim = values.shape[1]
+        self.values, self.first = values.reshape(-1).contiguous(), first.reshape(-1).contiguous()
 
     def nbytes(self) -> int:
         """Bytes of all tensors."""

@@ -39,6 +39,33 @@ def random_shape(
     return unit_rows(scipy.sparse.csr_array((values, columns, row_start), shape=(len(lengths), dim)))
 
 
+def block_shape(
+    shape: scipy.sparse.csr_array, blocks: int, per_block: int, generator: np.random.Generator
+) -> scipy.sparse.csr_array:
+    """The largest ``per_block`` entries of each row in each of ``blocks`` equal ranges of columns.
+
+    Where a range has too few, random columns with small values fill it up. Rows have length 1.
+    """
+    n_rows, dim = shape.shape
+    columns, data = [], []
+    for start in range(0, n_rows, ROWS_PER_BLOCK):
+        value = shape[start : start + ROWS_PER_BLOCK].toarray()
+        size = np.abs(value)
+        least = 0.05 * size.max(axis=1, keepdims=True)
+        noise = (least * generator.standard_normal(value.shape)).astype(np.float32)
+        # Any entry is before any column that only fills up.
+        keys = np.where(size > 0, 1 + size, generator.random(value.shape))
+        lengths = np.full(len(value) * blocks, per_block, np.int64)
+        within = top_columns(keys.reshape(-1, dim // blocks), lengths).reshape(-1, blocks, per_block)
+        chosen = (within + np.arange(blocks)[:, None] * (dim // blocks)).reshape(len(value), -1)
+        columns.append(chosen.reshape(-1))
+        data.append(np.take_along_axis(np.where(size > 0, value, noise), chosen, axis=1).reshape(-1))
+    row_start = np.arange(n_rows + 1) * blocks * per_block
+    return unit_rows(
+        scipy.sparse.csr_array((np.concatenate(data), np.concatenate(columns), row_start), shape=shape.shape)
+    )
+
+
 def top_columns(keys: NDArray[np.floating], lengths: NDArray[np.int64]) -> NDArray[np.int32]:
     """Columns of the ``lengths[r]`` largest keys of each row r, ascending in a row, int32[sum]."""
     longest = int(lengths.max())

@@ -15,7 +15,9 @@ ROWS_PER_BLOCK = 1024
 Growth = Callable[[int, int], Tensor]
 
 
-def move_rows(table: SparseTable, rows: Tensor, growth: Growth, share: float, *, regret: bool = False) -> int:
+def move_rows(
+    table: SparseTable, rows: Tensor, growth: Growth, share: float, *, regret: bool = False, blocks: int = 1
+) -> int:
     """Within each of some rows, swap the smallest entries for inactive ones of largest growth score.
 
     The number of entries of each row stays. A row whose growth scores are all zero (no gradient reached it)
@@ -29,20 +31,22 @@ def move_rows(table: SparseTable, rows: Tensor, growth: Growth, share: float, *,
         share: share of a row's entries to swap; at least one, at most the inactive columns.
         regret: let the entries just dropped compete for growth (DSL), else only those that were inactive
             before.
+        blocks: equal ranges of columns that each row swaps entries within.
 
     Returns:
         Number of swapped entries.
     """
+    width = table.dim // blocks
     keep = torch.ones(table.nnz, dtype=torch.bool, device=table.device)
     grown_rows, grown_columns = [], []
     for start in range(0, rows.numel(), ROWS_PER_BLOCK):
         block_rows = rows[start : start + ROWS_PER_BLOCK]
-        score = growth(start, start + block_rows.numel()).abs()
+        score = growth(start, start + block_rows.numel()).abs().view(-1, width)
         active = table.active(block_rows)
         flat_inactive = torch.ones(score.numel(), dtype=torch.bool, device=table.device)
         flat_inactive[active.flat] = False
         inactive = flat_inactive.view_as(score)
-        length = active.row_sum(torch.ones_like(active.flat, dtype=torch.float32)).long()
+        length = torch.bincount(active.flat // width, minlength=score.shape[0])
         swaps = (share * length).round().long().clamp_(min=1).minimum(length)
         swaps = swaps.minimum(((score > 0) & inactive).sum(1))
         if not bool(swaps.any()):
@@ -59,8 +63,8 @@ def move_rows(table: SparseTable, rows: Tensor, growth: Growth, share: float, *,
             dropped, grown = dropped & ~stays, grown & ~stays
         keep[active.entry] = ~dropped.view(-1)[active.flat]
         local, column = torch.nonzero(grown, as_tuple=True)
-        grown_rows.append(block_rows[local])
-        grown_columns.append(column)
+        grown_rows.append(block_rows[local // blocks])
+        grown_columns.append(local % blocks * width + column)
     if not grown_rows:
         return 0
     row, column = torch.cat(grown_rows), torch.cat(grown_columns)

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from sparsedevice.sparse.accumulator import GradientAccumulator
+from sparsedevice.sparse.dense import DenseTable
 from sparsedevice.sparse.move import move_global, move_rows
 from sparsedevice.sparse.presets import Method
 from sparsedevice.sparse.schedule import Schedule
 from sparsedevice.sparse.table import SparseTable
+
+
+class Mover(Protocol):
+    """What changes a table while it is trained."""
+
+    @property
+    def table(self) -> SparseTable | DenseTable:
+        """The table; a mover may put another in its place at the end of a period."""
+        ...
+
+    def start_step(self, rows: Tensor, *, last: bool, progress: float) -> bool:
+        """Say whether ``observe`` wants this step's gradients; ``last`` is the last step of a period."""
+        ...
+
+    def observe(self, rows: Tensor, gradient: Tensor) -> None:
+        """Take note of the dense gradient float32[r, dim] of distinct ``rows``."""
+        ...
+
+    def end_period(self, period: int, progress: float) -> Tensor | None:
+        """Change the table; return the rows whose entries changed (int64), None where nothing did."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Tensors for checkpoints and memory accounting."""
+        ...
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Restore what ``state`` returned, before ``table`` restores what it had."""
+        ...
+
+    def nbytes(self) -> int:
+        """Bytes beside the table's."""
+        ...
 
 
 class ShapeMover:
@@ -19,6 +55,7 @@ class ShapeMover:
         table: the table whose shape moves.
         explore: weight of inactive entries' gradient in steps that project rows; 0 where steps keep the
             shape.
+        blocks: equal ranges of columns that each row keeps the same number of entries in.
     """
 
     def __init__(
@@ -45,6 +82,7 @@ class ShapeMover:
         """
         self.table = table
         self.explore = method.explore
+        self.blocks = method.blocks
         self._method = method
         self._schedule = schedule
         self._lengths = lengths
@@ -99,7 +137,11 @@ class ShapeMover:
             def random_scores(start: int, stop: int) -> Tensor:
                 return torch.rand(stop - start, table.dim, generator=generator).to(table.device)
 
-            return rows if move_rows(table, rows, random_scores, share, regret=regret) else None
+            return (
+                rows
+                if move_rows(table, rows, random_scores, share, regret=regret, blocks=self.blocks)
+                else None
+            )
         assert self._watch is not None
         rows, sums = self._watch.rows, self._watch.sums
         if self._global:
@@ -108,7 +150,9 @@ class ShapeMover:
             scale = table.updates[rows].float().clamp_(min=1).rsqrt_()
             moved = move_global(table, rows, sums[: rows.numel()] * scale[:, None], share, regret=regret)
         else:
-            moved = move_rows(table, rows, lambda start, stop: sums[start:stop], share, regret=regret)
+            moved = move_rows(
+                table, rows, lambda start, stop: sums[start:stop], share, regret=regret, blocks=self.blocks
+            )
         return rows if moved else None
 
     def state(self) -> dict[str, Tensor]:

@@ -9,6 +9,8 @@ from sparsedevice.errors import ConfigError
 
 INITIAL = ("nmf", "random", "popularity")
 GROW = ("accumulated", "last-batch", "random", "none")
+WEIGHTS = ("sparse", "dense", "feedback", "thresholds", "columns")
+THRESHOLDS = ("row", "column", "global")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,18 @@ class Method:
         explore: above 0, every step cuts its rows back to their largest entries, and inactive entries take
             part with this weight on their gradient; 0 leaves the shape alone between two updates.
         widen: fan-in at the start over the final one; above 1 the fan-in is annealed.
-        prune_after: train dense tables (which takes a dense model's memory) and prune them at the end.
+        decay: of the swapped share: "cosine", or "constant" until ``rho_end``.
+        blocks: above 1, the columns are cut into so many blocks, and each row has equally many entries in
+            each of them.
+        weights: what training stores: "sparse" entries alone, or more than ends up active, which takes a
+            dense model's memory: "dense" tables that are pruned after training, dense shadows ("feedback",
+            "thresholds"), or dense tables that lose whole "columns" and get them back.
+        power: above 1, entries are w = θ|θ|^(power - 1) and θ is what takes steps (Powerpropagation).
+        thresholds: what shares a threshold, where ``weights`` is "thresholds": "row", "column" or "global".
+        retrain: fraction of training after which the found shape is trained from its initial values; 0
+            never.
+        backward_share: share of the terms that the gradients' matrix products are estimated from; 1 takes
+            all.
     """
 
     paper: str
@@ -40,7 +53,13 @@ class Method:
     regret: bool = False
     explore: float = 0.0
     widen: float = 1.0
-    prune_after: bool = False
+    decay: str = "cosine"
+    blocks: int = 1
+    weights: str = "sparse"
+    power: float = 1.0
+    thresholds: str = "row"
+    retrain: float = 0.0
+    backward_share: float = 1.0
 
     def with_parts(self, **parts: Any) -> Method:
         """The method with some parts replaced; None keeps a part.
@@ -49,7 +68,11 @@ class Method:
             ConfigError: if a part is unknown or outside its range.
         """
         method = replace(self, **{name: value for name, value in parts.items() if value is not None})
-        for name, value, choices in (("initial", method.initial, INITIAL), ("grow", method.grow, GROW)):
+        for name, value, choices in (
+            ("initial", method.initial, INITIAL),
+            ("grow", method.grow, GROW),
+            ("thresholds", method.thresholds, THRESHOLDS),
+        ):
             if value not in choices:
                 raise ConfigError(f"{name} {value!r} is unknown; choose one of {', '.join(choices)}")
         for name, low, high in (
@@ -58,9 +81,13 @@ class Method:
             ("rho_end", 0, 1),
             ("explore", 0, 1),
             ("widen", 1, 64),
+            ("power", 1, 8),
+            ("blocks", 1, 64),
+            ("backward_share", 0, 1),
         ):
             number = getattr(method, name)
-            if not low <= number <= high or (low == 0 and name == "watched_share" and number == 0):
+            positive = name in ("watched_share", "backward_share")
+            if not low <= number <= high or (positive and number == 0):
                 raise ConfigError(f"{name} {number} is outside {low} to {high}")
         return method
 
@@ -97,11 +124,51 @@ METHODS: dict[str, Method] = {
     ),
     "magnitude": Method(
         "Magnitude pruning after training with a per-row floor (Tran et al., arXiv 2406.17335), trains dense",
-        prune_after=True,
+        weights="dense",
     ),
     "annealed": Method(
         "Annealed fan-in (Compressed ELSA, arXiv 2602.09935): over-complete start, exponential to the budget",
         widen=2.0,
+    ),
+    "pep": Method(
+        "PEP (arXiv 2101.07577): learnt soft thresholds, then retrained from initial values; searches dense",
+        weights="thresholds",
+        retrain=0.5,
+    ),
+    "dpf": Method(
+        "DPF (arXiv 2006.07253): a dense shadow learns from the gradient at its pruned weights; trains dense",
+        weights="feedback",
+        rho_end=0.75,
+    ),
+    "powerprop": Method(
+        "Powerpropagation (arXiv 2110.00296): w = θ|θ|^(power - 1), then magnitude pruning; trains dense",
+        weights="dense",
+        power=1.5,
+    ),
+    "amgp": Method(
+        "AMGP (arXiv 2105.01064): columns of all tables go and come back by turns; full phases are dense",
+        weights="columns",
+    ),
+    "wta-crs": Method(
+        "SparseRec's parts, gradients estimated from half of their terms by WTA-CRS (arXiv 2305.15265)",
+        initial="nmf",
+        grow="accumulated",
+        explore=0.3,
+        backward_share=0.5,
+    ),
+    "fixed-fan-in": Method(
+        "Fixed fan-in, random regrowth of 15 % up to 66 % of training (Navigating Extremes, NeurIPS 2024)",
+        grow="random",
+        rho0=0.15,
+        rho_end=0.66,
+        decay="constant",
+    ),
+    "blocks": Method(
+        "SparseRec's parts with equally many entries in each quarter of a row's columns (N:M); ours",
+        initial="nmf",
+        grow="accumulated",
+        explore=0.3,
+        blocks=4,
     ),
 }
 

@@ -60,7 +60,10 @@ class SparseTable:
         first: first moment of each entry, float32[nnz].
         second: second moment of each row's gradient norm, float32[n_rows].
         updates: how often each row was updated, int32[n_rows].
+        power: above 1, the optimiser steps on θ with w = θ|θ|^(power - 1).
     """
+
+    power = 1.0
 
     def __init__(self, n_rows: int, dim: int, row_start: Tensor, columns: Tensor, values: Tensor) -> None:
         self.n_rows = n_rows

@@ -13,7 +13,7 @@ from torch import Tensor
 from sparsedevice.data.clicks import Clicks, ClickSplit
 from sparsedevice.errors import ConfigError
 from sparsedevice.models.dlrm import DLRM, new_parameters
-from sparsedevice.models.dlrm_units import INITIAL_LENGTH, AlternatingUnits, initial_rows, restore_table
+from sparsedevice.models.dlrm_units import INITIAL_LENGTH, AlternatingUnits, initial_rows
 from sparsedevice.sparse.budget import fixed_lengths, global_lengths
 from sparsedevice.sparse.dense import DenseTable
 from sparsedevice.sparse.initial import random_shape
@@ -50,10 +50,7 @@ class ClickModel:
             prefix = f"{part}."
             return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
-        if isinstance(self.dlrm.table, DenseTable):
-            restore_table(self.dlrm.table, under("table"))
-        else:
-            self.dlrm.table.load_state(under("table"))
+        self.dlrm.table.load_state(under("table"))
         self.dlrm.parameters.load_state(under("towers"), tower_steps)
         if self.mover is not None:
             self.mover.load_state(under("mover"))
@@ -106,6 +103,8 @@ def click_method(config: ClickConfig) -> Method:
         rho_end=config.rho_end,
         widen=config.widen,
     )
+    if method.weights != "sparse" or method.blocks > 1 or method.backward_share < 1:
+        raise ConfigError(f"method {config.method!r} is for models of users and items, not for click logs")
     if method.explore > 0 and method.grow == "none":
         raise ConfigError(
             f"method {config.method!r} moves the shape by projecting rows of length 1, and a click model's "

@@ -18,6 +18,7 @@ FAN_IN = ("fixed", "global")
 BUDGET_FOR = ("packed", "compact")
 VALUES = (None, "f32", "f16", "int8", "int4")
 PRECISION = (None, "float32", "bfloat16")
+FINISH = ("full", "pruned")
 LOSSES = ("softmax", "bsl", "bpr", "ccl")
 
 
@@ -54,6 +55,13 @@ class TrainConfig:
         rho_end: part of the method to replace.
         explore: part of the method to replace.
         widen: part of the method to replace.
+        power: part of the method to replace.
+        thresholds: part of the method to replace.
+        backward_share: part of the method to replace.
+        blocks: part of the method to replace.
+        finish: of method "amgp": "full" ends with all columns, for the next refresh; "pruned" ends small.
+        cycles: of method "amgp": pruned phases.
+        full_share: of method "amgp": share of training in full phases.
         delta_t: epochs between two moves of the shape.
         validation_every: epochs between two looks at the validation cut; 0 never looks.
         refit: once the run has chosen its epoch and fold-in rule on validation, train again with these on
@@ -98,6 +106,13 @@ class TrainConfig:
     rho_end: float | None = None
     explore: float | None = None
     widen: float | None = None
+    power: float | None = None
+    thresholds: str | None = None
+    backward_share: float | None = None
+    blocks: int | None = None
+    finish: str = "pruned"
+    cycles: int = 2
+    full_share: float = 0.4
     delta_t: float = 1.0
     validation_every: int = 5
     refit: bool = False
@@ -121,6 +136,7 @@ class TrainConfig:
             ("budget_for", BUDGET_FOR),
             ("values", VALUES),
             ("loss", LOSSES),
+            ("finish", FINISH),
         ):
             if getattr(self, name) not in choices:
                 known = ", ".join(filter(None, choices))
@@ -129,7 +145,7 @@ class TrainConfig:
             raise ConfigError(
                 f"sparsity {self.sparsity} is outside 0 (dense) to below 1; choose for example 0.9"
             )
-        for name in ("dim", "epochs", "batch_users", "threads", "budget_bytes"):
+        for name in ("dim", "epochs", "batch_users", "threads", "blocks", "cycles", "budget_bytes"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ConfigError(f"{name} {value!r} is not a whole number of at least 1")
@@ -149,6 +165,8 @@ class TrainConfig:
             raise ConfigError(
                 f"history_power {self.history_power!r} is outside 0 to 1; choose for example 0.5"
             )
+        if not 0 < self.full_share < 1:
+            raise ConfigError(f"full_share {self.full_share!r} is not above 0 and below 1")
         if self.margin is not None and not -1 < self.margin < 1:
             raise ConfigError(f"margin {self.margin!r} is not between -1 and 1, as cosines are")
         for name, loss in (("temperature2", "bsl"), ("margin", "ccl"), ("negative_weight", "ccl")):

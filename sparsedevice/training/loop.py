@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,10 @@ from sparsedevice.errors import RunError
 from sparsedevice.evaluation.folding import folded_queries
 from sparsedevice.evaluation.metrics import hits, recall
 from sparsedevice.evaluation.ranking import rank, table_queries
+from sparsedevice.models.build import resolved_method
 from sparsedevice.models.rows import Model, end_period, user_rows
 from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.sparse.schedule import step_length
 from sparsedevice.training.batches import UserBatches
 from sparsedevice.training.best import BestEpoch
 from sparsedevice.training.checkpoint import save_checkpoint
@@ -104,6 +105,7 @@ class Trainer:
         self._stop = self._steps * (stop_epoch or config.epochs)
         self._best = BestEpoch(out)
         self._first_pass = first_pass
+        self._restart = resolved_method(config).retrain if config.sparsity > 0 else 0.0
         self._period = max(1, round(self._steps * config.delta_t))
 
     def run(self, *, progress: bool) -> None:
@@ -143,7 +145,7 @@ class Trainer:
     def _step(self, order: np.ndarray[Any, Any], epoch: int, step: int) -> None:
         position = self.position
         progress = position.step / self._total
-        lr = self._lr * 0.5 * (1 + math.cos(math.pi * progress))
+        lr = step_length(self._lr, progress, self._restart)
         batch = self._batches.batch(order, epoch, step)
         last = (position.step + 1) % self._period == 0
         position.loss += self.model.step(batch, lr, step=position.step, last=last, progress=progress)
@@ -207,10 +209,11 @@ class Trainer:
         self.position = Position(**state["position"])
         self.memory.peak = self.position.peak
         self._best.load_state(state["best"])
-        for name, table in self.model.tables.items():
-            table.load_state(_under(tensors, f"table.{name}."))
         for name, mover in self.model.movers.items():
             mover.load_state(_under(tensors, f"mover.{name}."))
+            self.model.tables[name] = mover.table
+        for name, table in self.model.tables.items():
+            table.load_state(_under(tensors, f"table.{name}."))
 
 
 def validation_recall(

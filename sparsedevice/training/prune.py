@@ -1,4 +1,4 @@
-"""The method ``magnitude``: a dense model, pruned after training with a floor chosen on validation."""
+"""Methods that train dense: magnitude pruning after training, with a floor chosen on validation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def prune_after_training(
     validation: Table | None,
     floor: int | None = None,
 ) -> tuple[Table, Table | None, dict[str, float]]:
-    """Prune a dense model to the budget.
+    """Prune a dense model to the budget, with the floor that validation likes best.
+
+    The floor is found as in MagPrune (Tran et al., arXiv 2406.17335), by search on validation: five floors
+    from 1 to an average row, then the middles of the gaps beside the best until it has none.
 
     Args:
         items: dense item rows as csr_array float32 (n_items x dim).
@@ -52,8 +55,10 @@ def prune_after_training(
         return (*pruned(floor or max(1, fan_in // 2)), {})
     rows = np.flatnonzero(np.diff(validation.indptr) > 0)
     rows = np.sort(np.random.default_rng([config.seed, 6]).permutation(rows)[:USERS])
-    best, answer, found = -1.0, pruned(fan_in), dict[str, float]()
-    for tried in sorted({max(1, round(fan_in * share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)}):
+    floors = sorted({max(1, round(fan_in * share)) for share in (0.0, 0.25, 0.5, 0.75, 1.0)})
+    found: dict[int, float] = {}
+
+    def measure(tried: int) -> None:
         candidate = pruned(tried)
         queries: Queries
         if candidate[1] is None:
@@ -61,10 +66,19 @@ def prune_after_training(
         else:
             queries = table_queries(candidate[1])
         top = rank(queries, candidate[0], rows, 20, seen=train)
-        found[str(tried)] = summarise(top, validation, rows)["recall@20"]
-        if found[str(tried)] > best:
-            best, answer = found[str(tried)], candidate
-    return (*answer, found)
+        found[tried] = summarise(top, validation, rows)["recall@20"]
+
+    # A coarse grid first, then halves of the gaps beside the best.
+    while floors:
+        for tried in floors:
+            measure(tried)
+        best = max(found, key=lambda tried: (found[tried], -tried))
+        known = sorted(found)
+        place = known.index(best)
+        gaps = [known[place - 1 : place + 1]] if place else []
+        gaps += [known[place : place + 2]] if place + 1 < len(known) else []
+        floors = [(low + high) // 2 for low, high in gaps if high - low > 1]
+    return (*pruned(best), {str(tried): found[tried] for tried in sorted(found)})
 
 
 def _to_budget(table: Table, sparsity: float, floor: int) -> Table:

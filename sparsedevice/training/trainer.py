@@ -228,7 +228,7 @@ def _fit_pass(
     trainer.run(progress=progress)
     users, items = user_rows(model), model.tables["items"].to_csr()
     pruning: dict[str, float] = {}
-    if resolved_method(config).prune_after and config.sparsity > 0:
+    if resolved_method(config).weights == "dense" and config.sparsity > 0:
         floor = None if first is None else int(first["pruning"]["floor"])
         items, users, pruning = prune_after_training(
             items, users, model.similarity, config, matrix, validation, floor

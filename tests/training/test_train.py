@@ -50,10 +50,16 @@ def test_every_method_keeps_its_budget(method: str, sparse: str, fan_in: str, tm
         with pytest.raises(ConfigError, match="fan_in 'global'"):
             train(WORLD, tmp_path / "run", method=method, **SMALL, settings=settings)
         return
+    if (METHODS[method].weights == "columns" and sparse == "items") or (
+        METHODS[method].blocks > 1 and fan_in == "global"
+    ):
+        with pytest.raises(ConfigError, match=r"sparse 'both'|fan_in 'fixed'"):
+            train(WORLD, tmp_path / "run", method=method, **SMALL, settings=settings)
+        return
     run = train(WORLD, tmp_path / "run", method=method, **SMALL, settings=settings)
     n_users, n_items = run.split.train.n_users, run.split.train.n_items
     assert run.items.nnz == n_items * 4
-    if method == "magnitude":
+    if METHODS[method].weights != "sparse":
         assert run.metrics["memory"]["share_of_dense"] > 0.6  # it says what it needs
     assert run.users is not None
     assert run.users.nnz == n_users * (4 if sparse == "both" else 16)
@@ -74,6 +80,17 @@ def test_same_seed_same_files_and_another_seed_others(tmp_path: Path) -> None:
         ("mf", "sparserec", 20),
         ("mf", "rigl", 7),
         ("mf", "annealed", 20),
+        ("mf", "pep", 10),
+        ("mf", "pep", 20),
+        ("mf", "dpf", 20),
+        ("mf", "powerprop", 7),
+        ("mf", "amgp", 10),
+        ("mf", "amgp", 20),
+        ("elsa", "amgp", 10),
+        ("elsa", "pep", 20),
+        ("elsa", "dpf", 7),
+        ("mf", "wta-crs", 7),
+        ("mf", "blocks", 7),
         ("elsa", "sparserec", 7),
         ("pooled", "sparserec", 7),
     ],
