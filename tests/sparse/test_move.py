@@ -7,7 +7,7 @@ import torch
 
 from sparsedevice.errors import ConfigError
 from sparsedevice.sparse.accumulator import GradientAccumulator
-from sparsedevice.sparse.initial import random_shape
+from sparsedevice.sparse.initial import block_shape, random_shape
 from sparsedevice.sparse.move import move_global, move_rows
 from sparsedevice.sparse.mover import ShapeMover
 from sparsedevice.sparse.presets import METHODS, method_named
@@ -150,3 +150,17 @@ def test_scipy_tables_come_back_from_a_moved_table() -> None:
     csr = table.to_csr()
     assert isinstance(csr, scipy.sparse.csr_array)
     csr.check_format(full_check=True)
+
+
+def test_moves_stay_within_a_row_s_blocks() -> None:
+    generator = np.random.default_rng(0)
+    shape = block_shape(random_shape(np.full(30, 4, np.int64), 16, generator), 4, 1, generator)
+    table = SparseTable.from_csr(shape)
+    before = table.columns.clone().view(30, 4).long()
+    scores = torch.rand(30, 16)
+    assert move_rows(table, torch.arange(30), lambda a, b: scores[a:b], 0.5, blocks=4) == 30 * 4
+    after = table.columns.view(30, 4).long()
+    torch.testing.assert_close(after // 4, torch.arange(4).expand(30, 4))
+    assert (after != before).all()
+    best = scores.scatter(1, before, -1.0).view(30, 4, 4).argmax(2) + 4 * torch.arange(4)
+    torch.testing.assert_close(after, best)

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
 from sparsedevice.sparse.dense import DenseTable
-from sparsedevice.sparse.initial import random_shape
+from sparsedevice.sparse.initial import block_shape, random_shape
 from sparsedevice.sparse.table import SparseTable
 from sparsedevice.training.optimizer import normalise_rows, project_rows, update_rows
 
@@ -77,3 +78,52 @@ def test_projection_is_hard_thresholding_of_the_dense_step(fan_in: int | None) -
     csr.data = table.first.numpy()
     moments = np.where((before != 0) & (expected != 0), 0.1 * tangent, 0.0)
     np.testing.assert_allclose(csr.toarray()[rows.numpy()], moments, atol=1e-6)
+
+
+def test_powerpropagation_steps_on_theta() -> None:
+    """A step on w = θ|θ| is a step of the plain optimiser on θ, with the gradient that autograd finds."""
+    torch.manual_seed(3)
+    w = torch.nn.functional.normalize(torch.randn(4, 6))
+    target = torch.randn(4, 6)
+    table = DenseTable(w.clone())
+    table.power = 2.0
+    rows = torch.arange(4)
+    update_rows(table, table.active(rows), target, 0.05, unit_rows=True)
+    theta = (w.sign() * w.abs().sqrt()).requires_grad_()
+    value = theta * theta.abs()
+    unit = value / value.norm(dim=1, keepdim=True)
+    (unit * target).sum().backward()
+    assert theta.grad is not None
+    # Entries below a tenth of the row's root mean square have a steeper slope than autograd's.
+    large = theta.abs() > 0.1 * theta.norm(dim=1, keepdim=True) / 6**0.5
+    assert large.all()
+    length = theta.detach().norm(dim=1, keepdim=True)
+    stepped = theta.detach() - 0.05 * length * torch.nn.functional.normalize(theta.grad)
+    expected = torch.nn.functional.normalize(stepped * stepped.abs())
+    torch.testing.assert_close(table.values.view(4, 6), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_powerpropagation_lets_new_entries_leave_zero() -> None:
+    table = SparseTable.from_csr(scipy.sparse.csr_array(np.array([[1.0, 0.5, 0, 0]], np.float32)))
+    table.restructure(torch.ones(2, dtype=torch.bool), torch.tensor([0]), torch.tensor([3]))
+    table.power = 2.0
+    active = table.active(torch.tensor([0]))
+    update_rows(table, active, torch.tensor([[0.0, 0.0, 0.0, 1.0]]), 0.1, unit_rows=True)
+    assert table.values[2] < 0
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 4])
+def test_projection_keeps_each_block_s_number_of_entries(blocks: int) -> None:
+    generator = np.random.default_rng(0)
+    lengths = np.full(20, 4, np.int64)
+    shape = block_shape(random_shape(lengths, 16, generator), blocks, 4 // blocks, generator)
+    table = SparseTable.from_csr(shape)
+    torch.manual_seed(0)
+    rows = torch.arange(20)
+    before = table.columns.clone()
+    for _ in range(5):
+        project_rows(table, table.active(rows), torch.randn(20, 16), 0.5, explore=1.0, blocks=blocks)
+        column = table.columns.view(20, 4).long()
+        counts = torch.zeros(20, blocks).scatter_add_(1, column // (16 // blocks), torch.ones(20, 4))
+        assert (counts == 4 // blocks).all()
+    assert (table.columns != before).any()
