@@ -37,21 +37,27 @@ class BestEpoch:
     A checkpoint stores the epoch and its recall. The folder may be ahead of the checkpoint after a crash;
     training is deterministic, so it gets there again, and writes it again.
 
+    Methods that come down to their budget hold more entries at first. Looks at tables of another size than
+    the last look's do not count, or an epoch that is over the budget would be kept.
+
     Attributes:
         epoch: epochs done at the best look; 0 before the first.
         recall: recall of each validation user at that look, float32[n].
+        sizes: active entries of each table at that look.
     """
 
     def __init__(self, out: Path) -> None:
         self.epoch = 0
         self.recall: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.sizes: list[int] = []
         self._path = out / FOLDER
 
     def look(self, model: Model, epoch: int, recall: NDArray[np.floating], *, last: bool) -> None:
         """Take note of a look; the tables are written where it is the best so far and not the last."""
-        if last or (self.epoch and float(recall.mean()) <= float(self.recall.mean())):
+        sizes = _sizes(model)
+        if last or (self.sizes == sizes and float(recall.mean()) <= float(self.recall.mean())):
             return
-        self.epoch, self.recall = epoch, recall.astype(np.float32)
+        self.epoch, self.recall, self.sizes = epoch, recall.astype(np.float32), sizes
         tensors = {
             f"{name}.{key}": tensor.contiguous().cpu()
             for name, table in model.tables.items()
@@ -64,7 +70,7 @@ class BestEpoch:
 
     def restore(self, model: Model, last: NDArray[np.floating]) -> bool:
         """Put the best epoch's tables back if it is clearly better than the last look's recall, float[n]."""
-        if not self.epoch or not clearly_better(self.recall, last):
+        if not self.epoch or self.sizes != _sizes(model) or not clearly_better(self.recall, last):
             return False
         if read_json(self._path / "state.json")["epoch"] != self.epoch:
             return False
@@ -76,8 +82,13 @@ class BestEpoch:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint stores as JSON."""
-        return {"epoch": self.epoch, "recall": self.recall.tolist()}
+        return {"epoch": self.epoch, "recall": self.recall.tolist(), "sizes": self.sizes}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what ``state`` returned."""
         self.epoch, self.recall = int(state["epoch"]), np.array(state["recall"], np.float32)
+        self.sizes = list(state["sizes"])
+
+
+def _sizes(model: Model) -> list[int]:
+    return [table.nnz for table in model.tables.values()]
