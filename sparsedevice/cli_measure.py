@@ -128,14 +128,20 @@ def report(
     sources: Annotated[
         list[Path], typer.Argument(help="Run folders, bundles, sweeps, files of 'bench --output json'.")
     ],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    out: Annotated[
+        Path | None, typer.Option(help="The page to write; without it the report is printed.")
+    ] = None,
     title: Annotated[str, typer.Option(help="Heading of the page.")] = "sparsedevice report",
 ) -> None:
-    """Write one self-contained HTML page: size and accuracy, latency, memory, bytes, training."""
+    """Size and accuracy, latency, memory, bytes, training: printed, or as one self-contained HTML page."""
     from sparsedevice import terminal
+    from sparsedevice.report import print_report
     from sparsedevice.report import report as write_report
 
-    terminal.write(f"{write_report(sources, out, title=title)}")
+    if out is None:
+        print_report(sources)
+    else:
+        terminal.write(f"{write_report(sources, out, title=title)}")
 
 
 def sweep(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,7 @@ class Material:
         metric: name of the accuracy in ``points``.
         points: for the frontier.
         benches: results of ``bench``.
+        peers: what ``python -m benchmarks.peers --json`` wrote.
         curves: for each run its history: epochs, loss and validation metric.
         popularity: for each run the mean entries of an item, by tenth of the items from the most popular on.
         profiles: for each bundle what ``profile`` says about its bytes.
@@ -48,6 +50,7 @@ class Material:
     metric: str = "recall@20"
     points: list[Point] = field(default_factory=list)
     benches: list[dict[str, Any]] = field(default_factory=list)
+    peers: list[dict[str, Any]] = field(default_factory=list)
     curves: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     popularity: dict[str, list[float]] = field(default_factory=dict)
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -68,7 +71,11 @@ def collect(sources: Sequence[Path]) -> Material:
         if not source.exists():
             raise SparseDeviceError(f"cannot read {source}: it does not exist")
         if source.is_file():
-            material.benches += read_results(source)
+            compared = _peers_in(source)
+            if compared is None:
+                material.benches += read_results(source)
+            else:
+                material.peers.append(compared)
         elif (source / "sweep.json").is_file():
             _add_sweep(material, source)
         elif (source / "manifest.json").is_file():
@@ -124,6 +131,15 @@ def _add_sweep(material: Material, path: Path) -> None:
             )
         if cell.get("history"):
             material.curves[_free(cell["name"], material.curves)] = cell["history"]
+
+
+def _peers_in(path: Path) -> dict[str, Any] | None:
+    """A comparison with peers; None for any other file, which its own reader judges."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "peers" in found else None
 
 
 def _free(name: str, taken: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sparsedevice.report.collect import Point
+from sparsedevice.report.sections import Chart, frontier_of
 
 SERIES = 6
 _INK, _GRID, _SURFACE = "#010201", "#010202", "#010203"
@@ -40,6 +41,22 @@ _STYLE: dict[str, Any] = {
     "figure.facecolor": "none",
     "legend.frameon": False,
 }
+
+
+def draw(chart: Chart) -> str:
+    """The chart as SVG."""
+    functions: dict[str, Callable[..., str]] = {
+        "frontier": frontier,
+        "latencies": latencies,
+        "memory": memory,
+        "sections": sections,
+        "popularity": popularity,
+        "curves": curves,
+        "ratios": ratios,
+        "learning": learning,
+    }
+    function = functions[chart.kind]
+    return function(chart.data, chart.label) if chart.label else function(chart.data)
 
 
 def frontier(points: Sequence[Point], metric: str) -> str:
@@ -69,15 +86,6 @@ def frontier(points: Sequence[Point], metric: str) -> str:
         axes.legend(loc="lower right")
 
     return _svg(draw, "frontier")
-
-
-def frontier_of(points: Sequence[Point]) -> list[Point]:
-    """Points that no other beats with as few bytes, by bytes."""
-    best: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.item_bytes, -p.accuracy)):
-        if not best or point.accuracy > best[-1].accuracy:
-            best.append(point)
-    return best
 
 
 def latencies(benches: Mapping[str, Mapping[str, Any]]) -> str:
@@ -153,7 +161,7 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     return _svg(draw, "curves")
 
 
-def by_popularity(runs: Mapping[str, Sequence[float]]) -> str:
+def popularity(runs: Mapping[str, Sequence[float]]) -> str:
     """Mean active entries of an item, from the most popular tenth of items to the least."""
 
     def draw(axes: Axes) -> None:
@@ -168,27 +176,72 @@ def by_popularity(runs: Mapping[str, Sequence[float]]) -> str:
     return _svg(draw, "popularity")
 
 
-def sections(profiles: Mapping[str, Mapping[str, Any]]) -> str:
+def sections(bundles: Mapping[str, Mapping[str, int]]) -> str:
     """Bytes of each bundle's packed file by what they are for."""
-    groups = list(dict.fromkeys(group for found in profiles.values() for group in found["bytes"]["groups"]))
+    groups = list(dict.fromkeys(group for found in bundles.values() for group in found))
 
     def draw(axes: Axes) -> None:
         places = np.arange(len(groups))
-        width = 0.8 / len(profiles)
-        for place, (name, found) in enumerate(profiles.items()):
-            sizes = [sum(found["bytes"]["groups"].get(group, {}).values()) / 1024 for group in groups]
+        width = 0.8 / len(bundles)
+        for place, (name, found) in enumerate(bundles.items()):
+            sizes = [found.get(group, 0) / 1024 for group in groups]
             bars = axes.barh(
                 places + place * width, sizes, width * 0.9, color=_COLOURS[place % SERIES], label=name
             )
             axes.bar_label(bars, [f"{size:,.0f}" for size in sizes], padding=3)
-        axes.set_yticks(places + width * (len(profiles) - 1) / 2, groups)
+        axes.set_yticks(places + width * (len(bundles) - 1) / 2, groups)
         axes.invert_yaxis()
         axes.set_xlabel("KiB")
         axes.grid(axis="y", visible=False)
-        if len(profiles) > 1:
+        if len(bundles) > 1:
             axes.legend(loc="best")
 
-    return _svg(draw, "sections", height=1.0 + 0.4 * len(groups) * max(1, len(profiles) / 2))
+    return _svg(draw, "sections", height=1.0 + 0.4 * len(groups) * max(1, len(bundles) / 2))
+
+
+def ratios(arms: Mapping[str, Sequence[float]], label: str) -> str:
+    """Ratio of each arm with its interval, on a logarithmic axis."""
+
+    def draw(axes: Axes) -> None:
+        places = np.arange(len(arms))
+        middle, low, high = np.array(list(arms.values())).T
+        axes.hlines(places, 1, middle, color=_COLOURS[0], linewidth=2)
+        axes.errorbar(
+            middle, places, xerr=[middle - low, high - middle], fmt="o", color=_COLOURS[0], ecolor=_INK
+        )
+        for place, value in zip(places, middle, strict=True):
+            axes.annotate(
+                f"{value:,.2f}", (value, float(place)), (8, 0), textcoords="offset points", va="center"
+            )
+        axes.set_yticks(places, list(arms))
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        axes.margins(x=0.12)
+        axes.set_xlabel(label)
+
+    return _svg(draw, "ratios", height=1.0 + 0.32 * len(arms))
+
+
+def learning(learners: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Recall on validation by seconds of training."""
+
+    def draw(axes: Axes) -> None:
+        for place, (name, looks) in enumerate(learners.items()):
+            axes.plot(
+                [look["seconds"] for look in looks],
+                [look["recall"] for look in looks],
+                marker="o",
+                markersize=3,
+                color=_COLOURS[place % SERIES],
+                linestyle=("-", "--", ":")[place // SERIES % 3],
+                label=name,
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel("seconds of training")
+        axes.set_ylabel("recall, validation")
+        axes.legend(loc="lower right")
+
+    return _svg(draw, "learning")
 
 
 def _svg(draw: Any, name: str, height: float = 3.8) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import io
 import json
 import re
 import shutil
@@ -15,8 +16,10 @@ from sparsedevice.cli import main
 from sparsedevice.errors import ConfigError, DataError, SparseDeviceError
 from sparsedevice.exporters import export
 from sparsedevice.files import write_json
-from sparsedevice.report import report
+from sparsedevice.report import print_report, report
 from sparsedevice.report.collect import Point
+from sparsedevice.report.sections import frontier_of
+from sparsedevice.report.text_charts import bars, sparkline
 from tests.exporters.tiny import tiny_run
 
 pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
@@ -135,7 +138,6 @@ def test_colours_are_the_page_s_own(page):
 
 
 def test_the_frontier_is_what_nothing_smaller_beats():
-    from sparsedevice.report.figures import frontier_of
 
     plane = {"a": (10, 0.1), "b": (20, 0.3), "c": (30, 0.2), "d": (40, 0.4), "e": (10, 0.05), "f": (40, 0.35)}
     points = [Point(name, "g", size, accuracy) for name, (size, accuracy) in plane.items()]
@@ -159,6 +161,80 @@ def test_refusals(tmp_path, sources, capsys):
         main(["report", str(sources[2]), "--out", str(tmp_path / "page.html")])
     assert stop.value.code == 0
     assert "page.html" in capsys.readouterr().out
+
+
+def test_printed(sources, capsys):
+    """Everything that the page shows, in a file of 120 columns: no colour, no control characters."""
+    assert_stopped(["report", *map(str, sources)])
+    text = capsys.readouterr().out
+    for heading in ("Size and accuracy", "Latency", "Memory", "Where the bytes go", "Training"):
+        assert f"\n{heading}\n" in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 120
+    results = json.loads(sources[2].read_text())
+    kept = next(result for result in results if "samples_ns" in result)
+    after = text[text.index("Latency") :].splitlines()
+    shares = [float(line.split()[-1].rstrip("%")) for line in after if " to " in line and "µs" in line]
+    assert len(shares) == 12
+    assert sum(shares) == pytest.approx(100, abs=1), "a histogram holds every sample"
+    assert f"p50 {kept['p50_us']:,.1f}" in text
+    assert "▁█  0.1000 to 0.2000" in text, "a curve that rises"
+    best = next(line for line in text.splitlines() if line.startswith("Nothing smaller beats:"))
+    assert "sparsity 0.95" not in best
+
+
+def test_printed_where_there_are_only_ascii_characters(sources):
+    raw = io.BytesIO()
+    print_report(sources, io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    text = raw.getvalue().decode("ascii")
+    assert "####" in text
+    assert "Sparsity by popularity" in text
+
+
+def test_printed_in_a_terminal_without_colours_of_its_own(sources):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    screen = Terminal()
+    print_report(sources, screen)
+    codes = set(re.findall(r"\x1b\[([0-9;]*)m", screen.getvalue()))
+    assert codes <= {"", "0", "1"}, "bold alone reads on light and on dark"
+
+
+def test_sparklines_and_bars():
+    assert sparkline([0.0, 1.0, 0.5]) == "▁█▅"
+    assert len(set(sparkline([3.0, 3.0]))) == 1
+    lines = bars({"a": 2.0, "long name": 1.0, "none": 0.0}, str, 80)
+    assert [line.count("█") for line in lines] == [40, 20, 0]
+    assert len({line.index("2.0") if "2.0" in line else line.index(".") - 1 for line in lines}) == 1
+
+
+def test_a_comparison_with_peers(tmp_path, capsys):
+    arm = {"index_bytes": 10, "anonymous_bytes": None, "overlap": 1.0, "p50_us": 5.0}
+    arms = [
+        {"arm": "core", "cpu_ratio": [1.0, 1.0, 1.0], "wall_ratio": [1.0, 1.0, 1.0], **arm},
+        {"arm": "dense", "cpu_ratio": [8.5, 8.0, 9.0], "wall_ratio": [9.5, 9.0, 9.9], **arm},
+    ]
+    looks = [{"seconds": 1.0, "recall": 0.1}, {"seconds": 3.0, "recall": 0.2}]
+    figures = {"epochs": 2, "seconds": 3.0, "cpu_seconds": 4.0, "examples_per_second": 5e3}
+    learner = {"learner": "ours", "looks": looks, "seconds_to_most": 2.8, "test": 0.15, **figures}
+    training = {"data": "log", "k": 20, "threads": 2, "learners": [learner]}
+    path = tmp_path / "peers.json"
+    path.write_text(json.dumps({"peers": 1, "inference": {"k": 20, "arms": arms}, "training": training}))
+    page = report([path], tmp_path / "page.html").read_text(encoding="utf-8")
+    for text in ("Top-20 beside peers", "8.50 (8.00-9.00)", "Training beside peers: log", "0.1500"):
+        assert text in page
+    assert_stopped(["report", str(path)])
+    printed = capsys.readouterr().out
+    assert "8.50 (8.00-9.00)" in printed
+    assert "Training beside peers: log" in printed
+
+
+def assert_stopped(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 0
 
 
 @pytest.fixture(scope="module")
