@@ -185,7 +185,8 @@ def test_printed(sources, capsys):
 
 def test_printed_where_there_are_only_ascii_characters(sources):
     raw = io.BytesIO()
-    print_report(sources, io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    file = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    print_report(sources, file)
     text = raw.getvalue().decode("ascii")
     assert "####" in text
     assert "Sparsity by popularity" in text
