@@ -19,7 +19,8 @@ def bench(bundle: str | Path, *, target: str = "host", **settings: Any) -> dict[
 
     Args:
         bundle: the bundle's folder.
-        target: ``host``, ``ssh://user@host:port``, ``adb`` or ``adb:SERIAL``, ``qemu-arm64``.
+        target: ``host``, ``ssh://user@host:port``, ``adb`` or ``adb:SERIAL``, ``qemu-arm64``,
+            ``browser``, ``node``.
         settings: fields of :class:`BenchSettings`.
 
     Returns:
@@ -63,12 +64,19 @@ def bench_many(
     """
     from sparsedevice.bench.machines.qemu import count_cell
     from sparsedevice.bench.run import run_cell
+    from sparsedevice.bench.web import WEB_TARGETS, run_web_cell
     from sparsedevice.exporters import Bundle
 
     opened = Bundle.load(bundle)
     results = []
     if target == "qemu-arm64":
         return [count_cell(opened, cell) for cell in cells]
+    if target in WEB_TARGETS:
+        with RawLog(raw) as log:
+            for cell in cells:
+                log.event({"event": "cell", "target": target, **cell.to_json()})
+                results.append(run_web_cell(target, opened, cell, log))
+        return results
     with (
         open_machine(target, python=python, ssh_config=ssh_config, folder=folder) as machine,
         RawLog(raw) as log,

@@ -176,6 +176,15 @@ def _bytes(count: int | None) -> str:
     return f"{count:,} B"
 
 
+def _clock(result: Mapping[str, Any]) -> str:
+    if "clock_resolution_us" in result:
+        return (
+            f" the clock ticks every {result['clock_resolution_us']:g} µs,"
+            f" a sample is {result['queries_a_sample']} queries."
+        )
+    return f" the clock adds {result['clock_overhead_ns']:.0f} ns a sample."
+
+
 def _conditions(result: Mapping[str, Any]) -> str:
     environment, trace = result["environment"], result["trace"]
     if "counts" in result:
@@ -188,7 +197,7 @@ def _conditions(result: Mapping[str, Any]) -> str:
     return (
         f"Top {result['k']} of {trace['n_items']:,} items, one query at a time, {result['threads']} thread;"
         f" {trace['kind']}, seed {trace['seed']}; page cache {result['page_cache']} at loading;"
-        f" the clock adds {result['clock_overhead_ns']:.0f} ns a sample."
+        f"{_clock(result)}"
         f" {environment['cpu'] or environment['machine']},"
         f" {environment.get('cores_usable') or environment['cores']} cores, {governor},"
         f" {environment['os']}{python}.\n"

@@ -16,6 +16,8 @@ MACHINES = {
     "ssh://[user@]host[:port]": "a Linux machine, over ssh",
     "adb[:serial]": "a phone, over the Android debug bridge",
     "qemu-arm64": "emulated arm64: answers and executed instructions, never times",
+    "browser": "Chromium or Chrome here, without a window; web bundles",
+    "node": "Node here; web bundles",
 }
 
 
@@ -25,7 +27,7 @@ def open_machine(
     """The machine of this name.
 
     Args:
-        spec: one of :data:`MACHINES`, emulated ones aside.
+        spec: one of :data:`MACHINES`; emulated ones, browser and Node are no machines.
         python: the Python on another machine that has this package.
         ssh_config: configuration file for ssh.
         folder: an existing folder on another machine to work below.
