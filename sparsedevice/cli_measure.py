@@ -31,7 +31,9 @@ def bench(
     threads: Annotated[str, typer.Option(help="Threads of the throughput phase; a list multiplies.")] = "1",
     target: Annotated[
         str,
-        typer.Option(help="host, ssh://user@host:port, adb[:serial], qemu-arm64, browser, node.", rich_help_panel=WHERE),
+        typer.Option(
+            help="host, ssh://user@host:port, adb[:serial], qemu-arm64, browser, node.", rich_help_panel=WHERE
+        ),
     ] = "host",
     harness: Annotated[
         str, typer.Option(help="auto, python, or native: the C tool.", rich_help_panel=WHERE)

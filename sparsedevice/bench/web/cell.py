@@ -34,8 +34,8 @@ _OLDEST_NODE = 18
 #: What no figure of a page holds.
 EXCLUDED = (
     "starting the browser or Node, importing the module, making the queries, verifying (verify_ms);"
-    " loading is from this computer, over loopback in a page; a sample is the mean of queries_a_sample queries, so that"
-    " percentiles are of such means"
+    " loading is from this computer, over loopback in a page;"
+    " a sample is the mean of queries_a_sample queries, so that percentiles are of such means"
 )
 
 
