@@ -39,7 +39,10 @@ def train(
     ],
     out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("run"),
     model: Annotated[
-        str, typer.Option(help="What is learnt: mf, pooled, elsa, or dlrm for a click log (docs/models.md).")
+        str,
+        typer.Option(
+            help="What is learnt: mf, lightgcn, pooled, elsa, or dlrm for a click log (docs/models.md)."
+        ),
     ] = "mf",
     method: Annotated[str, typer.Option(help="How the sparse shape is found and moved.")] = "sparserec",
     sparsity: Annotated[float, typer.Option(help="Share of entries that are zero, 0 to below 1.")] = 0.9,
@@ -104,6 +107,9 @@ def train(
     history_power: Annotated[
         float | None,
         typer.Option(help="Of model pooled: items weigh count^-power.", rich_help_panel=METHOD),
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(help="Of model lightgcn: propagation steps.", rich_help_panel=METHOD)
     ] = None,
     batch_users: Annotated[int | None, typer.Option(help="Users a step.", rich_help_panel=METHOD)] = None,
     negatives: Annotated[
@@ -245,6 +251,7 @@ def train(
         "margin": margin,
         "negative_weight": negative_weight,
         "history_power": history_power,
+        "layers": layers,
         "batch_users": batch_users,
         "negatives": negatives,
         "tower_sparsity": tower_sparsity,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sparsedevice.errors import ConfigError
 from sparsedevice.models.elsa import ItemAutoencoder
+from sparsedevice.models.lightgcn import LightGCN
 from sparsedevice.models.mf import MatrixFactorization
 from sparsedevice.models.pooled import PooledTower
 from sparsedevice.models.rows import Model
@@ -43,6 +44,11 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> Model:
     """
     assert config.dim is not None
     method = resolved_method(config)
+    if config.model == "lightgcn" and (method.power != 1 or method.weights not in ("sparse", "dense")):
+        raise ConfigError(
+            f"method {config.method!r} keeps its weights in a form that LightGCN does not propagate; choose "
+            "another method, or --model mf"
+        )
     dim = config.dim
     counts = {
         "users": np.diff(matrix.indptr).astype(np.int64),
@@ -85,6 +91,8 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> Model:
         return ItemAutoencoder(tables["items"], movers, config)
     if config.model == "pooled":
         return PooledTower(tables["items"], movers, config, counts["items"])
+    if config.model == "lightgcn":
+        return LightGCN(tables["users"], tables["items"], movers, config, matrix)
     return MatrixFactorization(
         tables["users"], tables["items"], movers, config, backward_share=method.backward_share
     )

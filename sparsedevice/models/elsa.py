@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
-from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.optimizer import Table
 
 
-class ItemAutoencoder:
+class ItemAutoencoder(PlainRows):
     """ELSA (Vančura et al., RecSys 2022) with sparse rows and sampled outputs.
 
     Sparse rows are after Compressed ELSA (arXiv 2602.09935).
@@ -38,10 +37,6 @@ class ItemAutoencoder:
         self.movers = movers
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
-
-    def fold_in(self) -> FoldIn | None:
-        """None: chosen on validation."""
-        return None
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch's sample of items; see ``Model.step``."""

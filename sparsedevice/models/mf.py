@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
-from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
@@ -18,7 +17,7 @@ from sparsedevice.training.optimizer import Table
 from sparsedevice.training.wta_crs import choose_terms
 
 
-class MatrixFactorization:
+class MatrixFactorization(PlainRows):
     """Two tables of unit rows and a loss over a sampled catalogue, with hand-written gradients.
 
     A step costs three matrix products, users x items of the sample: scores, the users' gradient and the
@@ -57,10 +56,6 @@ class MatrixFactorization:
         self._seed = config.seed
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
-
-    def fold_in(self) -> FoldIn | None:
-        """None: chosen on validation."""
-        return None
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch; see ``Model.step``. The loss is the positives' sum."""

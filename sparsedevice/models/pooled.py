@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, half_product, update_table
+from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
@@ -15,7 +15,7 @@ from sparsedevice.training.losses import Loss
 from sparsedevice.training.optimizer import Table
 
 
-class PooledTower:
+class PooledTower(PlainRows):
     """A user is the pooled history, after the tower of YoutubeDNN (Covington et al., RecSys 2016).
 
     The query of a history H is q = Σ_{h in H} w_h v_h, its weights w_h = (count_h / smallest count)^-power

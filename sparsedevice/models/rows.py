@@ -38,6 +38,18 @@ class Model(Protocol):
         """How a history becomes a query, where that is part of the model; None: chosen on validation."""
         ...
 
+    def trained_tables(self) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array | None]:
+        """Items csr_array float32 (n_items x dim) and users, None where the user is her history."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """What is neither table nor mover: stored with checkpoints and counted as memory."""
+        ...
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Restore what ``state`` returned."""
+        ...
+
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch.
 
@@ -63,10 +75,26 @@ def end_period(model: Model, period: int, progress: float) -> None:
             normalise_rows(model.tables[name], changed)
 
 
-def user_rows(model: Model) -> scipy.sparse.csr_array | None:
-    """The learnt users, csr_array float32 (n_users x dim); None where the user is her history."""
-    table = model.tables.get("users")
-    return None if table is None else table.to_csr()
+class PlainRows:
+    """A model that is its tables; see ``Model``."""
+
+    tables: dict[str, Table]
+
+    def fold_in(self) -> FoldIn | None:
+        """None: chosen on validation."""
+        return None
+
+    def trained_tables(self) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array | None]:
+        """The tables as they are."""
+        users = self.tables.get("users")
+        return self.tables["items"].to_csr(), None if users is None else users.to_csr()
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Nothing to restore."""
 
 
 def update_table(

@@ -44,7 +44,7 @@ def nmf_shape(
     Returns:
         users csr_array float32 (n_users x dim) and items csr_array float32 (n_items x dim), rows of length 1.
     """
-    normalised = _degree_normalised(matrix)
+    normalised = degree_normalised(matrix)
     transposed = scipy.sparse.csr_array(normalised.T)
     items = _seed_factor(transposed, dim, generator)
     users = _half_step(normalised, items, _wider(user_lengths, dim), inner)
@@ -59,7 +59,8 @@ def nmf_shape(
     )
 
 
-def _degree_normalised(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+def degree_normalised(matrix: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    """Each entry divided by the roots of its row's and its column's number of entries, float32."""
     users = np.maximum(np.diff(matrix.indptr), 1) ** -0.5
     items = np.maximum(np.bincount(matrix.indices, minlength=matrix.shape[1]), 1) ** -0.5
     data = users[np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))] * items[matrix.indices]

@@ -64,6 +64,7 @@ class BestEpoch:
             for key, tensor in table.state().items()
             if key not in _MOMENTS
         }
+        tensors |= {f"model.{key}": tensor.contiguous().cpu() for key, tensor in model.state().items()}
         with atomic_folder(self._path) as folder:
             (folder / "tables.safetensors").write_bytes(save(tensors))
             write_json(folder / "state.json", {"epoch": epoch})
@@ -78,6 +79,7 @@ class BestEpoch:
         for name, table in model.tables.items():
             state = table.state()
             table.load_state({key: tensors.get(f"{name}.{key}", tensor) for key, tensor in state.items()})
+        model.load_state({key: tensors[f"model.{key}"] for key in model.state()})
         return True
 
     def state(self) -> dict[str, Any]:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sparsedevice.errors import ConfigError
 
-MODELS = ("mf", "elsa", "pooled")
+Value = TypeVar("Value")
+MODELS = ("mf", "lightgcn", "elsa", "pooled")
 # Models without user rows: the user is her history.
 HISTORY_MODELS = ("elsa", "pooled")
 SPARSE = ("both", "items")
 # Rows that are both outputs and parts of the query move twice.
-LEARNING_RATE = {"mf": 1.0, "elsa": 0.3, "pooled": 0.3}
+LEARNING_RATE = {"mf": 1.0, "lightgcn": 0.3, "elsa": 0.3, "pooled": 0.3}
+# A step of LightGCN costs the whole graph whatever its batch.
+BATCH_USERS = {"lightgcn": 1024}
+LAYERS = 3
 FAN_IN = ("fixed", "global")
 BUDGET_FOR = ("packed", "compact")
 VALUES = (None, "f32", "f16", "int8", "int4")
@@ -27,7 +31,7 @@ class TrainConfig:
     """Settings of a run; None means "by rule" until ``resolve`` has filled it in.
 
     Attributes:
-        model: what is learnt: "mf" (users and items); "pooled" or "elsa" (items alone; a user
+        model: what is learnt: "mf" or "lightgcn" (users and items); "pooled" or "elsa" (items alone; a user
             is the sum of her history's rows).
         method: named preset of dynamic sparse training.
         sparsity: share of zero entries; 0 trains dense tables.
@@ -42,7 +46,8 @@ class TrainConfig:
         lr: length of the first steps on the unit sphere; decays to 0 along a cosine. By rule 1 for "mf", 0.3
             for the others.
         history_power: of "pooled": an item with count c weighs c^-power in a history.
-        loss: of "mf" and "pooled": "softmax" over the sampled catalogue, "bsl" (bilateral softmax), "bpr"
+        layers: of "lightgcn": how far rows are propagated.
+        loss: of all but "elsa": "softmax" over the sampled catalogue, "bsl" (bilateral softmax), "bpr"
             (pairs) or "ccl" (cosine contrastive). "elsa" has its own.
         temperature: tau, in units of the cosine; not read by "ccl".
         temperature2: of "bsl", its ratio tau1 / tau2.
@@ -94,6 +99,7 @@ class TrainConfig:
     negatives: int | None = None
     lr: float | None = None
     history_power: float | None = None
+    layers: int | None = None
     loss: str = "softmax"
     temperature: float | None = None
     temperature2: float | None = None
@@ -145,7 +151,7 @@ class TrainConfig:
             raise ConfigError(
                 f"sparsity {self.sparsity} is outside 0 (dense) to below 1; choose for example 0.9"
             )
-        for name in ("dim", "epochs", "batch_users", "threads", "blocks", "cycles", "budget_bytes"):
+        for name in ("dim", "epochs", "batch_users", "threads", "layers", "blocks", "cycles", "budget_bytes"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ConfigError(f"{name} {value!r} is not a whole number of at least 1")
@@ -182,7 +188,10 @@ class TrainConfig:
             self,
             dim=self.dim if self.dim is not None else default_dim(n_items),
             epochs=epochs,
-            batch_users=self.batch_users if self.batch_users is not None else max(1, min(256, n_users // 8)),
+            batch_users=self.batch_users
+            if self.batch_users is not None
+            else max(1, min(BATCH_USERS.get(self.model, 256), n_users // 8)),
+            layers=_default(self.layers, LAYERS if self.model == "lightgcn" else None),
             negatives=self.negatives if self.negatives is not None else min(2048, n_items),
             lr=self.lr if self.lr is not None else LEARNING_RATE[self.model],
             history_power=self.history_power
@@ -214,7 +223,7 @@ class TrainConfig:
         return cls(**value)
 
 
-def _default(value: float | None, default: float | None) -> float | None:
+def _default(value: Value | None, default: Value | None) -> Value | None:
     return default if value is None else value
 
 

@@ -17,7 +17,7 @@ from sparsedevice.evaluation.folding import folded_queries
 from sparsedevice.evaluation.metrics import hits, recall
 from sparsedevice.evaluation.ranking import rank, table_queries
 from sparsedevice.models.build import resolved_method
-from sparsedevice.models.rows import Model, end_period, user_rows
+from sparsedevice.models.rows import Model, end_period
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.sparse.schedule import step_length
 from sparsedevice.training.batches import UserBatches
@@ -214,6 +214,7 @@ class Trainer:
             self.model.tables[name] = mover.table
         for name, table in self.model.tables.items():
             table.load_state(_under(tensors, f"table.{name}."))
+        self.model.load_state(_under(tensors, "model."))
 
 
 def validation_recall(
@@ -222,7 +223,7 @@ def validation_recall(
     """Recall@20 of each of a fixed random choice of at most 3,000 validation users, train items excluded."""
     users = np.flatnonzero(np.diff(validation.indptr) > 0)
     users = np.sort(np.random.default_rng([seed, 4]).permutation(users)[:VALIDATION_USERS])
-    items, learnt = model.tables["items"].to_csr(), user_rows(model)
+    items, learnt = model.trained_tables()
     if learnt is None:
         queries = folded_queries(items, model.similarity, model.fold_in() or FoldIn(), train)
     else:
@@ -232,7 +233,7 @@ def validation_recall(
 
 
 def _tensors(model: Model) -> dict[str, Tensor]:
-    out: dict[str, Tensor] = {}
+    out = {f"model.{key}": tensor for key, tensor in model.state().items()}
     for name, table in model.tables.items():
         out |= {f"table.{name}.{key}": tensor for key, tensor in table.state().items()}
     for name, mover in model.movers.items():

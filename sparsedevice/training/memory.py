@@ -20,6 +20,7 @@ class MemoryAccount:
     def look(self, model: Model) -> None:
         """Count all tensors as they are now."""
         now = {name: table.nbytes() for name, table in model.tables.items()}
+        now["model"] = sum(tensor.numel() * tensor.element_size() for tensor in model.state().values())
         now["method"] = sum(mover.nbytes() for mover in model.movers.values())
         if sum(now.values()) > sum(self.peak.values()):
             self.peak = now

@@ -63,6 +63,20 @@ def update_rows(
         beta2: decay of the second moment.
     """
     grad = gradient.reshape(-1)[active.flat]
+    update_entries(table, active, grad, lr, unit_rows=unit_rows, beta1=beta1, beta2=beta2)
+
+
+def update_entries(
+    table: Table,
+    active: Active,
+    grad: Tensor,
+    lr: float,
+    *,
+    unit_rows: bool,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+) -> None:
+    """``update_rows`` with the gradient of the active entries alone, float32[m]; it is overwritten."""
     value = table.values[active.entry]
     if unit_rows:
         grad -= active.per_entry(active.row_sum(grad * value)) * value

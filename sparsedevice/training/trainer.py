@@ -19,7 +19,6 @@ from sparsedevice.data.clicks import ClickSplit
 from sparsedevice.errors import ConfigError, DataError
 from sparsedevice.evaluation.evaluate import evaluate_run
 from sparsedevice.models.build import build_model, resolved_method
-from sparsedevice.models.rows import user_rows
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.run import Run
 from sparsedevice.training.budget import keep_to_budget, plan_shape
@@ -226,7 +225,7 @@ def _fit_pass(
     elif first is not None:
         trainer.save()
     trainer.run(progress=progress)
-    users, items = user_rows(model), model.tables["items"].to_csr()
+    items, users = model.trained_tables()
     pruning: dict[str, float] = {}
     if resolved_method(config).weights == "dense" and config.sparsity > 0:
         floor = None if first is None else int(first["pruning"]["floor"])
