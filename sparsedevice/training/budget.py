@@ -14,7 +14,7 @@ from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.run import Run
 from sparsedevice.sparse.initial import random_shape
 from sparsedevice.sparse.prune import magnitude_prune
-from sparsedevice.training.config import TrainConfig
+from sparsedevice.training.config import HISTORY_MODELS, TrainConfig
 from sparsedevice.training.fold_in import same_fold_in
 from sparsedevice.training.shape_rule import DIMS, PLAIN_SHARE, expected_recall
 
@@ -39,7 +39,7 @@ def plan_shape(config: TrainConfig, split: Split) -> TrainConfig:
     """
     budget = config.budget_bytes
     assert budget is not None
-    if config.budget_users and (config.model == "elsa" or config.sparse == "items"):
+    if config.budget_users and (config.model in HISTORY_MODELS or config.sparse == "items"):
         raise ConfigError(
             "a budget with users needs sparse user rows, so --model mf and --sparse both; "
             "leave out --budget-users: histories are folded in on the device"
@@ -54,7 +54,8 @@ def plan_shape(config: TrainConfig, split: Split) -> TrainConfig:
             continue
         few = min(8, dim)
         entry = max((_file_bytes(asked, split, few) - one) / max(few - 1, 1), 1e-9)
-        for matrix in (False, True) if config.fold_matrix and config.model != "elsa" else (False,):
+        fits_matrix = config.fold_matrix and config.model not in HISTORY_MODELS
+        for matrix in (False, True) if fits_matrix else (False,):
             room = budget - (_file_bytes(asked, split, 1, matrix=True) if matrix else one)
             fan_in = min(dim, 1 + room / entry)
             expected = expected_recall(dim, fan_in) * (1.0 if matrix else PLAIN_SHARE)
