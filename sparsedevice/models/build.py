@@ -44,7 +44,7 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> Model:
     """
     assert config.dim is not None
     method = resolved_method(config)
-    if config.model == "lightgcn" and (method.power != 1 or method.weights not in ("sparse", "dense")):
+    if config.model == "lightgcn" and method.weights not in ("sparse", "dense"):
         raise ConfigError(
             f"method {config.method!r} keeps its weights in a form that LightGCN does not propagate; choose "
             "another method, or --model mf"

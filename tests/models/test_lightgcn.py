@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse
 import torch
 
+from sparsedevice.errors import ConfigError
 from sparsedevice.evaluation import evaluate
 from sparsedevice.evaluation.arms import popularity_arm
 from sparsedevice.exporters import export
@@ -104,3 +105,8 @@ def test_it_learns_and_ships_plain_rows(tmp_path: Path, sparsity: float) -> None
     assert evaluate(tmp_path / "bundle")["recall@20"] == pytest.approx(
         result["folded"]["recall@20"], abs=1e-6
     )
+
+
+def test_methods_with_dense_shadows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="LightGCN does not propagate"):
+        train(WORLD, tmp_path / "run", model="lightgcn", method="dpf", dim=16, epochs=1, progress=False)
