@@ -11,6 +11,7 @@ import typer
 from sparsedevice import __version__
 from sparsedevice.cli_measure import bench, profile, report, sweep
 from sparsedevice.errors import SparseDeviceError
+from sparsedevice.sparse.presets import METHODS
 
 if TYPE_CHECKING:
     from sparsedevice.data.click_options import ClickFormat, ClickSplitName
@@ -44,7 +45,9 @@ def train(
             help="What is learnt: mf, lightgcn, pooled, elsa, or dlrm for a click log (docs/models.md)."
         ),
     ] = "mf",
-    method: Annotated[str, typer.Option(help="How the sparse shape is found and moved.")] = "sparserec",
+    method: Annotated[
+        str, typer.Option(help=f"How the shape is found and moved: {', '.join(METHODS)}.")
+    ] = "sparserec",
     sparsity: Annotated[float, typer.Option(help="Share of entries that are zero, 0 to below 1.")] = 0.9,
     dim: Annotated[
         int | None, typer.Option(help="Width of the table; chosen by rule where not given.")
@@ -126,6 +129,24 @@ def train(
     rho0: Annotated[
         float | None, typer.Option(help="First share dropped and grown.", rich_help_panel=METHOD)
     ] = None,
+    power: Annotated[
+        float | None,
+        typer.Option(help="Powerpropagation's exponent; 1 is none.", rich_help_panel=METHOD),
+    ] = None,
+    thresholds: Annotated[
+        Literal["row", "column", "global"] | None,
+        typer.Option(help="What shares a threshold in method pep.", rich_help_panel=METHOD),
+    ] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            help="Ranges of columns with equally many entries of a row each.", rich_help_panel=METHOD
+        ),
+    ] = None,
+    backward_share: Annotated[
+        float | None,
+        typer.Option(help="Share of the gradients' terms that are computed.", rich_help_panel=METHOD),
+    ] = None,
     delta_t: Annotated[
         float | None, typer.Option(help="Epochs between two moves.", rich_help_panel=METHOD)
     ] = None,
@@ -192,9 +213,9 @@ def train(
     ] = None,
     finish: Annotated[
         Literal["full", "pruned"] | None,
-        typer.Option(help="How alternate pruning ends.", rich_help_panel=CLICKS),
+        typer.Option(help="How alternate pruning (amgp) ends.", rich_help_panel=METHOD),
     ] = None,
-    cycles: Annotated[int | None, typer.Option(help="Pruned phases.", rich_help_panel=CLICKS)] = None,
+    cycles: Annotated[int | None, typer.Option(help="Pruned phases of amgp.", rich_help_panel=METHOD)] = None,
     batch_rows: Annotated[int | None, typer.Option(help="Rows a step.", rich_help_panel=CLICKS)] = None,
     l2: Annotated[
         float | None, typer.Option(help="Weight on the embeddings' squares.", rich_help_panel=CLICKS)
@@ -265,6 +286,10 @@ def train(
         "grow": grow,
         "watched_share": watched_share,
         "rho0": rho0,
+        "power": power,
+        "thresholds": thresholds,
+        "blocks": blocks,
+        "backward_share": backward_share,
         "delta_t": delta_t,
         "validation_every": validation_every,
         "refit": refit or None,

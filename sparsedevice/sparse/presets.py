@@ -9,7 +9,14 @@ from sparsedevice.errors import ConfigError
 
 INITIAL = ("nmf", "random", "popularity")
 GROW = ("accumulated", "last-batch", "random", "none")
-WEIGHTS = ("sparse", "dense", "feedback", "thresholds", "columns")
+# What a method stores in training, and what that takes of a dense model's memory beside the active entries.
+WEIGHTS = {
+    "sparse": "",
+    "dense": "dense tables and their moments, pruned after training",
+    "feedback": "dense tables, their moments and a mask, all the time",
+    "thresholds": "dense tables and their moments until the shape is found",
+    "columns": "dense tables and their moments in full phases",
+}
 THRESHOLDS = ("row", "column", "global")
 
 
@@ -157,7 +164,7 @@ METHODS: dict[str, Method] = {
         backward_share=0.5,
     ),
     "fixed-fan-in": Method(
-        "Fixed fan-in, random regrowth of 15 % up to 66 % of training (Navigating Extremes, NeurIPS 2024)",
+        "Fixed fan-in (arXiv 2411.03171): random regrowth of 15 % of each row up to 66 % of training",
         grow="random",
         rho0=0.15,
         rho_end=0.66,

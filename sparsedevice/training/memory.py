@@ -25,13 +25,20 @@ class MemoryAccount:
         if sum(now.values()) > sum(self.peak.values()):
             self.peak = now
 
-    def report(self, model: Model) -> dict[str, Any]:
-        """The peak against dense float32 weights with Adam's two moments, 12 bytes an entry."""
-        dense = 12 * sum(table.n_rows * table.dim for table in model.tables.values())
+    def report(self, model: Model, dim: int, needs: str) -> dict[str, Any]:
+        """The peak against dense float32 weights with Adam's two moments, 12 bytes an entry.
+
+        Args:
+            model: whose tables count.
+            dim: width of the tables when full.
+            needs: what the method keeps in memory beside the active entries; "" where nothing.
+        """
+        dense = 12 * dim * sum(table.n_rows for table in model.tables.values())
         peak = sum(self.peak.values())
-        return {
+        found = {
             "peak_bytes": peak,
             "dense_bytes": dense,
             "share_of_dense": peak / dense,
             "parts": dict(self.peak),
         }
+        return {**found, "needs": needs} if needs else found

@@ -21,6 +21,7 @@ from sparsedevice.evaluation.evaluate import evaluate_run
 from sparsedevice.models.build import build_model, resolved_method
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.run import Run
+from sparsedevice.sparse.presets import WEIGHTS
 from sparsedevice.training.budget import keep_to_budget, plan_shape
 from sparsedevice.training.checkpoint import load_checkpoint
 from sparsedevice.training.click_config import CLICK_MODELS
@@ -227,7 +228,8 @@ def _fit_pass(
     trainer.run(progress=progress)
     items, users = model.trained_tables()
     pruning: dict[str, float] = {}
-    if resolved_method(config).weights == "dense" and config.sparsity > 0:
+    method = resolved_method(config)
+    if method.weights == "dense" and config.sparsity > 0:
         floor = None if first is None else int(first["pruning"]["floor"])
         items, users, pruning = prune_after_training(
             items, users, model.similarity, config, matrix, validation, floor
@@ -251,7 +253,9 @@ def _fit_pass(
             "initial_seconds": initial_seconds,
             "loss": position.loss / max(1, matrix.nnz),
         },
-        "memory": trainer.memory.report(model),
+        "memory": trainer.memory.report(
+            model, config.dim or 0, WEIGHTS[method.weights] if config.sparsity > 0 else ""
+        ),
         "fold_in": fold_metrics,
         "history": position.history,
     }

@@ -13,6 +13,7 @@ import pytest
 from sparsedevice.data import DataOptions, Interactions, load_split
 from sparsedevice.data.splits import Split
 from sparsedevice.errors import ConfigError, DataError, RunError
+from sparsedevice.evaluation.arms import popularity_arm
 from sparsedevice.run import Run
 from sparsedevice.sparse.presets import METHODS
 from sparsedevice.training import TrainConfig, loop, train
@@ -60,10 +61,38 @@ def test_every_method_keeps_its_budget(method: str, sparse: str, fan_in: str, tm
     n_users, n_items = run.split.train.n_users, run.split.train.n_items
     assert run.items.nnz == n_items * 4
     if METHODS[method].weights != "sparse":
-        assert run.metrics["memory"]["share_of_dense"] > 0.6  # it says what it needs
+        assert run.metrics["memory"]["share_of_dense"] > 0.6
+        assert run.metrics["memory"]["needs"].startswith("dense tables")
+    else:
+        assert "needs" not in run.metrics["memory"]
     assert run.users is not None
     assert run.users.nnz == n_users * (4 if sparse == "both" else 16)
     np.testing.assert_allclose(np.asarray(run.items.multiply(run.items).sum(axis=1)).ravel(), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "method", ["pep", "dpf", "powerprop", "magnitude", "amgp", "wta-crs", "fixed-fan-in", "blocks"]
+)
+def test_rivals_learn_more_than_popularity(method: str, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "validation_every": 30}
+    run = train(WORLD, tmp_path / "run", method=method, **{**SMALL, "epochs": 30}, settings=settings)
+    assert run.metrics["test"]["recall@20"] > popularity_arm(run.split)["recall@20"] + 0.02
+
+
+def test_powerpropagation_goes_with_sparse_tables_too(tmp_path: Path) -> None:
+    run = train(WORLD, tmp_path / "run", method="annealed", **SMALL, settings={**SETTINGS, "power": 1.5})
+    assert run.items.nnz == run.split.train.n_items * 4
+    with pytest.raises(ConfigError, match="set explore to 0"):
+        train(WORLD, tmp_path / "run", **SMALL, settings={**SETTINGS, "power": 1.5})
+
+
+def test_an_epoch_over_the_budget_is_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DPF is dense at first; however good it was then, the last epoch's size counts."""
+    monkeypatch.setattr("sparsedevice.training.best.clearly_better", lambda *_: True)
+    settings = {**SETTINGS, "validation_every": 1}
+    run = train(WORLD, tmp_path / "run", method="dpf", **SMALL, settings=settings)
+    assert run.items.nnz == run.split.train.n_items * 4
+    assert run.metrics["training"]["kept_epoch"] == 5  # the only other one at the final size
 
 
 def test_same_seed_same_files_and_another_seed_others(tmp_path: Path) -> None:
