@@ -111,6 +111,12 @@ def train(
         float | None,
         typer.Option(help="Of model pooled: items weigh count^-power.", rich_help_panel=METHOD),
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Run folder to learn from as well.", rich_help_panel=METHOD)
+    ] = None,
+    teacher_weight: Annotated[
+        float | None, typer.Option(help="Share of the teacher in the loss.", rich_help_panel=METHOD)
+    ] = None,
     layers: Annotated[
         int | None, typer.Option(help="Of model lightgcn: propagation steps.", rich_help_panel=METHOD)
     ] = None,
@@ -273,6 +279,8 @@ def train(
         "negative_weight": negative_weight,
         "history_power": history_power,
         "layers": layers,
+        "teacher": teacher,
+        "teacher_weight": teacher_weight,
         "batch_users": batch_users,
         "negatives": negatives,
         "tower_sparsity": tower_sparsity,

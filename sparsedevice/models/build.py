@@ -30,14 +30,16 @@ from sparsedevice.sparse.structured import Finish, Phases
 from sparsedevice.sparse.table import SparseTable
 from sparsedevice.training.config import HISTORY_MODELS, TrainConfig
 from sparsedevice.training.optimizer import Table
+from sparsedevice.training.teacher import Teacher
 
 
-def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> Model:
+def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array, teacher: Teacher | None = None) -> Model:
     """Tables in their initial shape, and what will move it.
 
     Args:
         config: resolved settings.
         matrix: training interactions, csr_array (n_users x n_items).
+        teacher: a model to learn from, or None.
 
     Raises:
         ConfigError: if parts of the method exclude each other.
@@ -88,13 +90,18 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array) -> Model:
     if compressed and method.weights == "columns":
         movers[learnt[0]] = _column_mover([tables[name] for name in learnt], config)
     if config.model == "elsa":
-        return ItemAutoencoder(tables["items"], movers, config)
+        return ItemAutoencoder(tables["items"], movers, config, teacher=teacher)
     if config.model == "pooled":
-        return PooledTower(tables["items"], movers, config, counts["items"])
+        return PooledTower(tables["items"], movers, config, counts["items"], teacher=teacher)
     if config.model == "lightgcn":
         return LightGCN(tables["users"], tables["items"], movers, config, matrix)
     return MatrixFactorization(
-        tables["users"], tables["items"], movers, config, backward_share=method.backward_share
+        tables["users"],
+        tables["items"],
+        movers,
+        config,
+        backward_share=method.backward_share,
+        teacher=teacher,
     )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sparsedevice.models.lessons import add_lesson_, relation_lesson
 from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.optimizer import Table
+from sparsedevice.training.teacher import Teacher
 
 
 class ItemAutoencoder(PlainRows):
@@ -32,7 +34,15 @@ class ItemAutoencoder(PlainRows):
 
     similarity = "cosine"
 
-    def __init__(self, items: Table, movers: dict[str, Mover], config: TrainConfig) -> None:
+    def __init__(
+        self,
+        items: Table,
+        movers: dict[str, Mover],
+        config: TrainConfig,
+        *,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self._teacher = teacher
         self.tables: dict[str, Table] = {"items": items}
         self.movers = movers
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
@@ -56,10 +66,19 @@ class ItemAutoencoder(PlainRows):
         output = torch.empty_like(history)
         for start, active in blocks:
             output[:, start : start + active.rows.numel()] = self._product(query, items.expand(active).T)
+        teacher, lesson = self._teacher, None
+        length = query.norm(dim=1, keepdim=True).clamp_(min=1e-6)
+        cosine = None if teacher is None else output / length
         output -= history
         weight = torch.from_numpy(batch.log_inclusion).to(device).neg_().exp_()
         loss = autoencoder_loss_(output, history, weight)
         query_gradient = torch.zeros_like(query)
+        if teacher is not None and cosine is not None:
+            # Of both losses each user counts once here, and the soft labels are of the query's direction.
+            soft = teacher.soft_labels(cosine, batch, batch.users).mul_(teacher.weight / length)
+            query_gradient -= (soft * cosine).sum(1, keepdim=True) * query / length
+            output.mul_(1 - teacher.weight).add_(soft)
+            lesson = relation_lesson(teacher, items, rows, batch, step)
         for start, active in blocks:
             query_gradient += self._product(
                 output[:, start : start + active.rows.numel()], items.expand(active)
@@ -69,6 +88,7 @@ class ItemAutoencoder(PlainRows):
         right = torch.cat([query, query_gradient])
         for start, active in blocks:
             gradient = self._product(left[:, start : start + active.rows.numel()].T, right)
+            add_lesson_(gradient, lesson, start)
             if watching and mover is not None:
                 mover.observe(active.rows, gradient)
             update_table(items, mover, active, gradient, lr, project=step % ITEM_PROJECTION == 0)

@@ -8,12 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sparsedevice.models.lessons import add_lesson_, relation_lesson
 from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.losses import Loss
 from sparsedevice.training.optimizer import Table
+from sparsedevice.training.teacher import Teacher
 from sparsedevice.training.wta_crs import choose_terms
 
 
@@ -39,6 +41,7 @@ class MatrixFactorization(PlainRows):
         config: TrainConfig,
         *,
         backward_share: float = 1.0,
+        teacher: Teacher | None = None,
     ) -> None:
         """Take the tables.
 
@@ -48,11 +51,13 @@ class MatrixFactorization(PlainRows):
             movers: what moves the shape, by table.
             config: resolved settings.
             backward_share: share of the terms of the gradients' products that are computed (WTA-CRS).
+            teacher: a model to learn from, or None.
         """
         self.tables: dict[str, Table] = {"users": users, "items": items}
         self.movers = movers
         self._loss = Loss.of(config)
         self._backward_share = backward_share
+        self._teacher = teacher
         self._seed = config.seed
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
@@ -77,6 +82,8 @@ class MatrixFactorization(PlainRows):
         scores = torch.empty(x.shape[0], item_rows.numel(), device=device)
         for start, active in blocks:
             scores[:, start : start + active.rows.numel()] = self._product(x, items.expand(active).T)
+        teacher = self._teacher
+        soft = None if teacher is None else teacher.soft_labels(scores, batch, batch.users)
         loss = self._loss(
             scores,
             torch.from_numpy(batch.user).to(device),
@@ -84,6 +91,10 @@ class MatrixFactorization(PlainRows):
             torch.from_numpy(batch.log_inclusion).to(device),
             step=step,
         )
+        lesson = None
+        if teacher is not None and soft is not None:
+            teacher.mix_(scores, soft, batch)
+            lesson = relation_lesson(teacher, items, item_rows, batch, step)
         user_gradient = torch.zeros_like(x)
         sample = self._sample(scores, step) if self._backward_share < 1 else None
         if sample is not None:
@@ -99,6 +110,7 @@ class MatrixFactorization(PlainRows):
             if sample is None:
                 user_gradient += self._product(block_scores, items.expand(active))
             item_gradient = self._product(block_scores.T, users_of_terms)
+            add_lesson_(item_gradient, lesson, start)
             if watching.get("items"):
                 self.movers["items"].observe(active.rows, item_gradient)
             update_table(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from sparsedevice.models.lessons import add_lesson_, relation_lesson
 from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.sparse.mover import Mover
@@ -13,6 +14,7 @@ from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.losses import Loss
 from sparsedevice.training.optimizer import Table
+from sparsedevice.training.teacher import Teacher
 
 
 class PooledTower(PlainRows):
@@ -40,7 +42,13 @@ class PooledTower(PlainRows):
     similarity = "cosine"
 
     def __init__(
-        self, items: Table, movers: dict[str, Mover], config: TrainConfig, counts: NDArray[np.int64]
+        self,
+        items: Table,
+        movers: dict[str, Mover],
+        config: TrainConfig,
+        counts: NDArray[np.int64],
+        *,
+        teacher: Teacher | None = None,
     ) -> None:
         """Fix the weights.
 
@@ -49,11 +57,13 @@ class PooledTower(PlainRows):
             movers: what moves its shape.
             config: resolved settings.
             counts: how many users have chosen each item, int64[n_items].
+            teacher: a model to learn from, or None.
         """
         assert config.history_power is not None
         self.tables: dict[str, Table] = {"items": items}
         self.movers = movers
         self._loss = Loss.of(config)
+        self._teacher = teacher
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
         self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
         chosen = np.maximum(counts, 1)
@@ -92,7 +102,12 @@ class PooledTower(PlainRows):
         # length is seen through ``slope`` below.
         scores[user, column] -= own
         value = scores.clone()
+        teacher, lesson = self._teacher, None
+        soft = None if teacher is None else teacher.soft_labels(scores, batch, batch.users)
         loss = self._loss(scores, user, column, log_inclusion, step=step)
+        if teacher is not None and soft is not None:
+            teacher.mix_(scores, soft, batch)
+            lesson = relation_lesson(teacher, items, rows, batch, step)
         slope = (scores * value).sum(1, keepdim=True)
         query_gradient = -slope * query
         for start, active in blocks:
@@ -105,6 +120,7 @@ class PooledTower(PlainRows):
         right = torch.cat([query, query_gradient])
         for start, active in blocks:
             gradient = self._product(left[:, start : start + active.rows.numel()].T, right)
+            add_lesson_(gradient, lesson, start)
             if watching and mover is not None:
                 mover.observe(active.rows, gradient)
             update_table(items, mover, active, gradient, lr, project=step % ITEM_PROJECTION == 0)

@@ -18,6 +18,7 @@ LEARNING_RATE = {"mf": 1.0, "lightgcn": 0.3, "elsa": 0.3, "pooled": 0.3}
 # A step of LightGCN costs the whole graph whatever its batch.
 BATCH_USERS = {"lightgcn": 1024}
 LAYERS = 3
+TEACHER_WEIGHT = 0.5
 FAN_IN = ("fixed", "global")
 BUDGET_FOR = ("packed", "compact")
 VALUES = (None, "f32", "f16", "int8", "int4")
@@ -47,6 +48,8 @@ class TrainConfig:
             for the others.
         history_power: of "pooled": an item with count c weighs c^-power in a history.
         layers: of "lightgcn": how far rows are propagated.
+        teacher: run folder that "mf", "pooled" or "elsa" learn from.
+        teacher_weight: share of its soft labels in the loss, above 0 to 1.
         loss: of all but "elsa": "softmax" over the sampled catalogue, "bsl" (bilateral softmax), "bpr"
             (pairs) or "ccl" (cosine contrastive). "elsa" has its own.
         temperature: tau, in units of the cosine; not read by "ccl".
@@ -100,6 +103,8 @@ class TrainConfig:
     lr: float | None = None
     history_power: float | None = None
     layers: int | None = None
+    teacher: str | None = None
+    teacher_weight: float | None = None
     loss: str = "softmax"
     temperature: float | None = None
     temperature2: float | None = None
@@ -167,6 +172,10 @@ class TrainConfig:
         self._check_model()
 
     def _check_model(self) -> None:
+        if self.teacher_weight is not None and (self.teacher is None or not 0 < self.teacher_weight <= 1):
+            raise ConfigError(f"teacher_weight {self.teacher_weight!r} needs a teacher, and is above 0 to 1")
+        if self.teacher is not None and self.model == "lightgcn":
+            raise ConfigError("model 'lightgcn' learns from no teacher; choose mf, pooled or elsa")
         if self.history_power is not None and not 0 <= self.history_power <= 1:
             raise ConfigError(
                 f"history_power {self.history_power!r} is outside 0 to 1; choose for example 0.5"
@@ -200,6 +209,7 @@ class TrainConfig:
             temperature=self.temperature
             if self.temperature is not None
             else default_temperature(self.model, n_users, n_items, n_interactions),
+            teacher_weight=_default(self.teacher_weight, None if self.teacher is None else TEACHER_WEIGHT),
             temperature2=_default(self.temperature2, 1.1 if self.loss == "bsl" else None),
             margin=_default(self.margin, 0.4 if self.loss == "ccl" else None),
             negative_weight=_default(self.negative_weight, 150.0 if self.loss == "ccl" else None),

@@ -30,6 +30,7 @@ from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.fold_in import choose_fold_in, same_fold_in
 from sparsedevice.training.loop import Trainer
 from sparsedevice.training.prune import prune_after_training
+from sparsedevice.training.teacher import Teacher
 
 Measure = Callable[[Run], dict[str, Any]]
 
@@ -215,7 +216,15 @@ def _fit_pass(
         assert validation is not None
         matrix, validation = scipy.sparse.csr_array(matrix + validation), None
     started = time.monotonic()
-    model = build_model(config, matrix)
+    teacher = None
+    if config.teacher is not None:
+        assert config.teacher_weight is not None
+        assert config.temperature is not None
+        teacher = Teacher.load(
+            config.teacher, split, matrix, weight=config.teacher_weight, temperature=config.temperature,
+            seed=config.seed,
+        )  # fmt: skip
+    model = build_model(config, matrix, teacher)
     initial_seconds = time.monotonic() - started
     trainer = Trainer(
         model, config, matrix, validation, out, source,
