@@ -177,6 +177,7 @@ def resolved_method(config: TrainConfig) -> Method:
         widen=config.widen,
         power=config.power,
         thresholds=config.thresholds,
+        retrain=config.retrain,
         backward_share=config.backward_share,
         blocks=config.blocks,
     )
@@ -196,6 +197,8 @@ def _check_parts(method: Method, config: TrainConfig) -> None:
         raise ConfigError(
             "method 'amgp' takes columns from users and items alike; choose sparse 'both' with it"
         )
+    if (method.weights == "thresholds") != (0 < method.retrain < 1):
+        raise ConfigError(f"retrain {method.retrain} is for method 'pep', which needs it above 0 and below 1")
     if method.backward_share < 1 and config.model != "mf":
         raise ConfigError(f"backward_share is for model 'mf'; model {config.model!r} computes all terms")
     if method.blocks > 1 and (config.fan_in != "fixed" or method.widen > 1):

@@ -66,11 +66,10 @@ class FeedbackMover:
         self._end = end
         self._global = global_budget
         self._steps = 0
-        self._rests = False
 
     def start_step(self, rows: Tensor, *, last: bool, progress: float) -> bool:  # noqa: ARG002
         """Make the mask anew where it is due; gradients of a step are not asked for."""
-        if self._steps % MASK_PERIOD == 0 and progress < self._end:
+        if self._steps % MASK_PERIOD == 0:
             self._mask(progress)
         self._steps += 1
         return False
@@ -79,10 +78,8 @@ class FeedbackMover:
         """Nothing: the shadow sees every gradient."""
 
     def end_period(self, period: int, progress: float) -> Tensor | None:  # noqa: ARG002
-        """Make the last mask once the final sparsity is reached."""
-        if progress >= self._end and not self._rests:
-            self._mask(progress)
-            self._rests = True
+        """Make the mask anew, so that a short training ends within its budget too."""
+        self._mask(progress)
         return None
 
     def _mask(self, progress: float) -> None:
@@ -97,12 +94,12 @@ class FeedbackMover:
 
     def state(self) -> dict[str, Tensor]:
         """Tensors for checkpoints and memory accounting."""
-        return {"steps": torch.tensor([self._steps, int(self._rests)])}
+        return {"steps": torch.tensor([self._steps])}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Restore what ``state`` returned."""
-        self._steps, self._rests = int(state["steps"][0]), bool(state["steps"][1])
+        self._steps = int(state["steps"][0])
 
     def nbytes(self) -> int:
         """Bytes beside the table's."""
-        return 16
+        return 8

@@ -91,6 +91,7 @@ class Method:
             ("power", 1, 8),
             ("blocks", 1, 64),
             ("backward_share", 0, 1),
+            ("retrain", 0, 1),
         ):
             number = getattr(method, name)
             positive = name in ("watched_share", "backward_share")

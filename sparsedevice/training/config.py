@@ -65,6 +65,7 @@ class TrainConfig:
         widen: part of the method to replace.
         power: part of the method to replace.
         thresholds: part of the method to replace.
+        retrain: part of the method to replace.
         backward_share: part of the method to replace.
         blocks: part of the method to replace.
         finish: of method "amgp": "full" ends with all columns, for the next refresh; "pruned" ends small.
@@ -119,6 +120,7 @@ class TrainConfig:
     widen: float | None = None
     power: float | None = None
     thresholds: str | None = None
+    retrain: float | None = None
     backward_share: float | None = None
     blocks: int | None = None
     finish: str = "pruned"

@@ -10,7 +10,7 @@ from torch import Tensor
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.softmax import softmax_loss_
 
-# Items that BPR compares the positives of a step with.
+# Items that BPR compares the positives of a user with.
 BPR_ITEMS = 64
 # Positives compared at a time, so that the comparisons stay in the cache.
 POSITIVES_PER_BLOCK = 4096
@@ -64,8 +64,10 @@ class Loss:
         if self.name == "bpr":
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
             chance = torch.exp(-log_inclusion).cpu()
-            drawn = torch.multinomial(chance, BPR_ITEMS, replacement=True, generator=generator)
-            return bpr_loss_(scores, user, column, drawn.to(scores.device), temperature=self.temperature)
+            n_drawn = BPR_ITEMS * scores.shape[0]
+            drawn = torch.multinomial(chance, n_drawn, replacement=True, generator=generator)
+            drawn = drawn.view(-1, BPR_ITEMS).to(scores.device)
+            return bpr_loss_(scores, user, column, drawn, temperature=self.temperature)
         if self.name == "ccl":
             assert self.margin is not None
             assert self.negative_weight is not None
@@ -83,17 +85,17 @@ class Loss:
 
 
 def bpr_loss_(scores: Tensor, user: Tensor, column: Tensor, drawn: Tensor, *, temperature: float) -> float:
-    """Bayesian personalised ranking (Rendle et al., arXiv 1205.2618) against items that all users share.
+    """Bayesian personalised ranking (Rendle et al., arXiv 1205.2618), a user's positives against shared items.
 
-    Each positive i of user u costs the mean of log(1 + exp((s_uj - s_ui) / temperature)) over the drawn items
-    j that u has not chosen. Drawn in proportion to 1/π from a sample in which an item is with probability π,
-    they are uniform over the catalogue, as in the paper.
+    Each positive i of user u costs the mean of log(1 + exp((s_uj - s_ui) / temperature)) over u's drawn
+    items j that she has not chosen. Drawn in proportion to 1/π from a sample in which an item is with
+    probability π, they are uniform over the catalogue, as in the paper.
 
     Args:
         scores: float32[U, J]; becomes d loss / d (scores / temperature).
         user: row of each positive, int64[P], ascending.
         column: column of each positive, int64[P]; no pair repeats.
-        drawn: columns to compare with, int64[m]; may repeat.
+        drawn: columns to compare the positives of each user with, int64[U, m]; may repeat.
         temperature: divides the scores.
 
     Returns:
@@ -102,9 +104,9 @@ def bpr_loss_(scores: Tensor, user: Tensor, column: Tensor, drawn: Tensor, *, te
     positive = scores[user, column] / temperature
     free = torch.ones(scores.shape, dtype=torch.bool, device=scores.device)
     free[user, column] = False
-    free_drawn = free[:, drawn].to(scores.dtype)
+    free_drawn = free.gather(1, drawn).to(scores.dtype)
     free_drawn /= free_drawn.sum(1, keepdim=True).clamp_(min=1)
-    negative = scores[:, drawn] / temperature
+    negative = scores.gather(1, drawn) / temperature
     slope_negative = torch.zeros_like(negative)
     slope_positive = torch.empty_like(positive)
     loss = 0.0
@@ -117,7 +119,7 @@ def bpr_loss_(scores: Tensor, user: Tensor, column: Tensor, drawn: Tensor, *, te
         slope_positive[block] = -slope.sum(1)
         slope_negative.index_add_(0, user[block], slope)
     scores.zero_()
-    scores.index_add_(1, drawn, slope_negative)
+    scores.scatter_add_(1, drawn, slope_negative)
     scores[user, column] = slope_positive
     return loss
 

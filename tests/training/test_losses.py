@@ -25,10 +25,10 @@ def own(user: int) -> set[int]:
 
 def test_bpr_agrees_with_autograd_of_the_formula() -> None:
     scores = cosines().requires_grad_()
-    drawn = torch.tensor([3, 4, 3, 1, 2])
+    drawn = torch.tensor([[3, 4, 3, 1, 2], [0, 0, 6, 2, 5], [1, 1, 1, 1, 1], [3, 3, 0, 5, 1]])
     expected = scores.new_zeros(())
     for u, c in zip(USER.tolist(), COLUMN.tolist(), strict=True):
-        free = [j for j in drawn.tolist() if j not in own(u)]
+        free = [j for j in drawn[u].tolist() if j not in own(u)]
         pairs = [-torch.nn.functional.logsigmoid((scores[u, c] - scores[u, j]) / 0.3) for j in free]
         expected = expected + torch.stack(pairs).mean()
     expected.backward()
