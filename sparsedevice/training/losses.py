@@ -85,7 +85,7 @@ class Loss:
 
 
 def bpr_loss_(scores: Tensor, user: Tensor, column: Tensor, drawn: Tensor, *, temperature: float) -> float:
-    """Bayesian personalised ranking (Rendle et al., arXiv 1205.2618), a user's positives against shared items.
+    """Bayesian personalised ranking (Rendle et al., arXiv 1205.2618), with items drawn for each user.
 
     Each positive i of user u costs the mean of log(1 + exp((s_uj - s_ui) / temperature)) over u's drawn
     items j that she has not chosen. Drawn in proportion to 1/π from a sample in which an item is with
