@@ -142,7 +142,7 @@ def _cut(run: Run, share: float, matrix: scipy.sparse.csr_array) -> Run:
         users = _largest(users, share)
     metrics = dict(run.metrics)
     fold_in = run.fold_in
-    if metrics["fold_in"]:
+    if "power" in metrics["fold_in"]:
         fold_in, _ = same_fold_in(metrics["fold_in"], items, users, run.similarity, matrix)
     return replace(run, items=items, users=users, fold_in=fold_in, metrics=metrics)
 

@@ -41,10 +41,18 @@ def test_sizes_are_read_as_people_write_them() -> None:
         ("30KB", {"budget_users": True}),
         ("13KB", {"fan_in": "global", "refit": True}),
         ("10KB", {"values": "int8"}),
+        ("10KB", {"model": "pooled", "fan_in": "global"}),
     ],
 )
 def test_the_packed_file_obeys(budget: str, settings: dict[str, object], tmp_path: Path) -> None:
-    run = train(WORLD, tmp_path / "run", **SMALL, budget=budget, settings={**SETTINGS, **settings})
+    run = train(
+        WORLD,
+        tmp_path / "run",
+        **SMALL,
+        model=settings.get("model", "mf"),
+        budget=budget,
+        settings={**SETTINGS, **{name: value for name, value in settings.items() if name != "model"}},
+    )
     limit = parse_bytes(budget)
     users = bool(settings.get("budget_users"))
     bundle = export(tmp_path / "run", "packed", tmp_path / "bundle", users=users)
