@@ -14,8 +14,10 @@ from sparsedevice.errors import SparseDeviceError
 from sparsedevice.sparse.presets import METHODS
 
 if TYPE_CHECKING:
+    from sparsedevice.click_run import ClickRun
     from sparsedevice.data.click_options import ClickFormat, ClickSplitName
     from sparsedevice.data.options import Format, SplitName
+    from sparsedevice.run import Run
 
 app = typer.Typer(
     name="sparsedevice",
@@ -27,6 +29,7 @@ app = typer.Typer(
 )
 
 METHOD = "Method and optimisation"
+REFRESH = "Refresh (--from RUN)"
 BUDGET = "A budget in bytes"
 READING = "Reading and splitting DATA"
 CLICKS = "Click logs (--model dlrm)"
@@ -58,6 +61,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the checkpoint in the run folder.")
     ] = False,
+    from_run: Annotated[
+        Path | None,
+        typer.Option("--from", help="Go on from this run with new DATA.", rich_help_panel=REFRESH),
+    ] = None,
+    prior: Annotated[
+        float | None,
+        typer.Option(help="Weight of what the run learnt; 0 for none.", rich_help_panel=REFRESH),
+    ] = None,
     budget: Annotated[
         str | None,
         typer.Option(
@@ -304,21 +315,18 @@ def train(
         **({} if budget is None else budgeted),
         "device": device,
     }
-    run = train_run(
-        data,
-        out,
-        model=model,
-        method=method,
-        sparsity=sparsity,
-        dim=dim,
-        epochs=epochs,
-        seed=seed,
-        threads=threads,
-        budget=budget,
-        resume=resume,
-        options=options,
-        settings={name: value for name, value in settings.items() if value is not None},
-    )
+    given = {name: value for name, value in settings.items() if value is not None}
+    shared: dict[str, Any] = {"epochs": epochs, "seed": seed, "threads": threads, "resume": resume}
+    run: Run | ClickRun
+    if from_run is not None:
+        from sparsedevice.training.refresh import kept_settings, refresh
+
+        shape = {"model": model, "method": method, "sparsity": sparsity, "dim": dim, "budget": budget}
+        given = kept_settings(shape, given)
+        run = refresh(from_run, data, out, prior=prior, **shared, options=options, settings=given)
+    else:
+        shared |= {"model": model, "method": method, "sparsity": sparsity, "dim": dim, "budget": budget}
+        run = train_run(data, out, **shared, options=options, settings=given)
     terminal.show_run(run, out)
 
 

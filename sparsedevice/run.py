@@ -37,6 +37,7 @@ class Run:
         fold_in: how a history becomes a query.
         metrics: what was measured: validation and test metrics, memory, seconds.
         source: the data's name and options as they were given.
+        curvature: of a refreshed run, H of each entry of its tables (``training.prior``), float32[nnz].
     """
 
     config: TrainConfig
@@ -47,6 +48,7 @@ class Run:
     fold_in: FoldIn
     metrics: dict[str, Any]
     source: dict[str, Any] = field(default_factory=dict)
+    curvature: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """What a person wants to know first, flat."""
@@ -80,6 +82,7 @@ class Run:
             tables["fold_in.weights"] = self.fold_in.weights.astype(np.float32)
         if self.fold_in.matrix is not None:
             tables["fold_in.matrix"] = np.ascontiguousarray(self.fold_in.matrix, dtype=np.float32)
+        tables |= {f"curvature.{name}": values for name, values in self.curvature.items()}
         with atomic_folder(path) as folder:
             write_json(
                 folder / "config.json",
@@ -143,6 +146,7 @@ class Run:
                 FoldIn(tables.get("fold_in.weights"), tables.get("fold_in.matrix")),
                 read_json(path / "metrics.json"),
                 dict(config.get("source", {})),
+                {name: tables[key] for name in ("users", "items") if (key := f"curvature.{name}") in tables},
             )
         except RunError:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import numpy as np
@@ -32,13 +33,24 @@ from sparsedevice.training.config import HISTORY_MODELS, TrainConfig
 from sparsedevice.training.optimizer import Table
 from sparsedevice.training.teacher import Teacher
 
+# From training interactions, entries of each row by name of the table, and a seed: tables by name.
+StartTables = Callable[
+    [scipy.sparse.csr_array, dict[str, NDArray[np.int64]], int], dict[str, scipy.sparse.csr_array]
+]
 
-def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array, teacher: Teacher | None = None) -> Model:
+
+def build_model(
+    config: TrainConfig,
+    matrix: scipy.sparse.csr_array,
+    start: StartTables | None = None,
+    teacher: Teacher | None = None,
+) -> Model:
     """Tables in their initial shape, and what will move it.
 
     Args:
         config: resolved settings.
         matrix: training interactions, csr_array (n_users x n_items).
+        start: gives rows of asked lengths to start from, by name; by the method's initial shape where None.
         teacher: a model to learn from, or None.
 
     Raises:
@@ -65,12 +77,16 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array, teacher: Te
         for name in compressed
     }
     final = {name: _whole_blocks(lengths, dim, method.blocks) for name, lengths in final.items()}
-    start = {
+    widened = {
         name: np.minimum(np.rint(lengths * method.widen).astype(np.int64), dim)
         for name, lengths in final.items()
         if method.weights == "sparse"
     }
-    values = _initial_values(method, matrix, dim, start, counts, config.seed)
+    if start is not None:
+        full = {name: np.full(len(counts[name]), dim, np.int64) for name in learnt if name not in widened}
+        values = start(matrix, {**widened, **full}, config.seed)
+    else:
+        values = _initial_values(method, matrix, dim, widened, counts, config.seed)
     tables: dict[str, Table] = {}
     movers: dict[str, Mover] = {}
     for place, name in enumerate(("users", "items")):
@@ -85,14 +101,27 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array, teacher: Te
             tables[name] = movers[name].table
         else:
             # Dense by choice (sparsity 0, users that are never shipped), or because the method needs it.
-            tables[name] = DenseTable(_dense_rows(len(counts[name]), dim, seed).to(config.device))
+            rows = _dense_rows(len(counts[name]), dim, seed) if start is None else _all_entries(values[name])
+            tables[name] = DenseTable(rows.to(config.device))
         tables[name].power = method.power
     if compressed and method.weights == "columns":
         movers[learnt[0]] = _column_mover([tables[name] for name in learnt], config)
+    return model_of(config, tables, movers, matrix, teacher)
+
+
+def model_of(
+    config: TrainConfig,
+    tables: Mapping[str, Table],
+    movers: dict[str, Mover],
+    matrix: scipy.sparse.csr_array,
+    teacher: Teacher | None = None,
+) -> Model:
+    """The model over these tables; arguments as in ``build_model``."""
     if config.model == "elsa":
         return ItemAutoencoder(tables["items"], movers, config, teacher=teacher)
     if config.model == "pooled":
-        return PooledTower(tables["items"], movers, config, counts["items"], teacher=teacher)
+        counts = np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.int64)
+        return PooledTower(tables["items"], movers, config, counts, teacher=teacher)
     if config.model == "lightgcn":
         return LightGCN(tables["users"], tables["items"], movers, config, matrix)
     return MatrixFactorization(
@@ -100,9 +129,14 @@ def build_model(config: TrainConfig, matrix: scipy.sparse.csr_array, teacher: Te
         tables["items"],
         movers,
         config,
-        backward_share=method.backward_share,
+        backward_share=resolved_method(config).backward_share,
         teacher=teacher,
     )
+
+
+def _all_entries(table: scipy.sparse.csr_array) -> Tensor:
+    """A table that is dense by choice as such, float32[n_rows, dim]."""
+    return torch.from_numpy(table.toarray())
 
 
 def _whole_blocks(lengths: NDArray[np.int64], dim: int, blocks: int) -> NDArray[np.int64]:

@@ -101,6 +101,8 @@ def update_table(
     table: Table, mover: Mover | None, active: Active, gradient: Tensor, lr: float, *, project: bool
 ) -> None:
     """One step on some rows of a table; it moves their shape too if ``project`` and the method say so."""
+    if table.gradient_hook is not None:
+        table.gradient_hook(active, gradient)
     if isinstance(table, ShadowTable):
         gradient = table.pull_back(active, gradient, lr)
     if project and isinstance(mover, ShapeMover) and mover.explore > 0:

@@ -7,7 +7,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from sparsedevice.sparse.table import Active
+from sparsedevice.sparse.table import Active, GradientHook
 
 
 class DenseTable:
@@ -31,6 +31,7 @@ class DenseTable:
         self.first = torch.zeros_like(self.values)
         self.second = torch.zeros(self.n_rows, dtype=torch.float32, device=values.device)
         self.updates = torch.zeros(self.n_rows, dtype=torch.int32, device=values.device)
+        self.gradient_hook: GradientHook | None = None
 
     def to_csr(self) -> scipy.sparse.csr_array:
         """The table with every entry stored, scipy.sparse.csr_array float32 (n_rows x dim)."""

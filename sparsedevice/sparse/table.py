@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -42,6 +43,10 @@ class Active(NamedTuple):
         return values[self.local]
 
 
+# Sees, and may change, the dense gradient float32[r, dim] of rows before they are updated.
+GradientHook = Callable[[Active, Tensor], None]
+
+
 class SparseTable:
     """Rows of few active entries each, with the optimiser's moments of those entries alone.
 
@@ -75,6 +80,7 @@ class SparseTable:
         self.second = torch.zeros(n_rows, dtype=torch.float32, device=values.device)
         self.updates = torch.zeros(n_rows, dtype=torch.int32, device=values.device)
         self.width = _common_length(row_start)
+        self.gradient_hook: GradientHook | None = None
 
     @classmethod
     def from_csr(cls, matrix: scipy.sparse.csr_array, device: str | torch.device = "cpu") -> SparseTable:

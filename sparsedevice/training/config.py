@@ -75,6 +75,7 @@ class TrainConfig:
         validation_every: epochs between two looks at the validation cut; 0 never looks.
         refit: once the run has chosen its epoch and fold-in rule on validation, train again with these on
             train and validation together, and keep that model.
+        prior: weight of what an earlier run learnt, in a refresh; 0 without a prior.
         budget_bytes: bytes that the run's packed file may have; width, fan-in and coding of values follow
             from it (``sparsity`` is then not looked at). None: no budget.
         budget_for: which file the budget is for, "packed" or its "compact" coding.
@@ -129,6 +130,7 @@ class TrainConfig:
     delta_t: float = 1.0
     validation_every: int = 5
     refit: bool = False
+    prior: float = 0.0
     budget_bytes: int | None = None
     budget_for: str = "packed"
     budget_vocabulary: bool = True
@@ -240,6 +242,8 @@ def _default(value: Value | None, default: Value | None) -> Value | None:
 
 
 def _check_flags(config: TrainConfig, names: tuple[str, ...]) -> None:
+    if not 0 <= config.prior < float("inf"):
+        raise ConfigError(f"prior {config.prior!r} is not a number of at least 0")
     for name in names:
         if not isinstance(getattr(config, name), bool):
             raise ConfigError(f"{name} {getattr(config, name)!r} is not true or false")

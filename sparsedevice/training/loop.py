@@ -73,6 +73,7 @@ class Trainer:
         *,
         stop_epoch: int | None = None,
         first_pass: dict[str, Any] | None = None,
+        prior_bytes: int = 0,
     ) -> None:
         """Prepare.
 
@@ -84,6 +85,7 @@ class Trainer:
             out: run folder, where checkpoints go.
             source: what the data is; a checkpoint continues on the same data only.
             stop_epoch: stop after this epoch of the same schedule; at its end where None.
+            prior_bytes: what a prior takes, for memory accounting.
             first_pass: what an earlier pass found, stored with checkpoints, in the second pass of a refit.
         """
         assert config.epochs is not None
@@ -92,7 +94,7 @@ class Trainer:
         assert config.lr is not None
         self.model = model
         self.position = Position()
-        self.memory = MemoryAccount()
+        self.memory = MemoryAccount(prior_bytes)
         self._config = config
         self._lr = config.lr
         self._train = train

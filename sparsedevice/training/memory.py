@@ -14,14 +14,18 @@ class MemoryAccount:
         peak: bytes by part at the moment of the largest total.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prior: int = 0) -> None:
+        """Start with ``prior`` bytes that a refresh holds of what was learnt before."""
         self.peak: dict[str, int] = {}
+        self._prior = prior
 
     def look(self, model: Model) -> None:
         """Count all tensors as they are now."""
         now = {name: table.nbytes() for name, table in model.tables.items()}
         now["model"] = sum(tensor.numel() * tensor.element_size() for tensor in model.state().values())
         now["method"] = sum(mover.nbytes() for mover in model.movers.values())
+        if self._prior:
+            now["prior"] = self._prior
         if sum(now.values()) > sum(self.peak.values()):
             self.peak = now
 

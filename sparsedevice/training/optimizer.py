@@ -8,7 +8,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from sparsedevice.sparse.table import Active, SparseTable
+from sparsedevice.sparse.table import Active, GradientHook, SparseTable
 
 
 class Table(Protocol):
@@ -21,6 +21,7 @@ class Table(Protocol):
     first: Tensor
     second: Tensor
     updates: Tensor
+    gradient_hook: GradientHook | None
 
     @property
     def nnz(self) -> int: ...  # noqa: D102

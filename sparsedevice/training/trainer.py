@@ -31,6 +31,7 @@ from sparsedevice.training.fold_in import choose_fold_in, same_fold_in
 from sparsedevice.training.loop import Trainer
 from sparsedevice.training.prune import prune_after_training
 from sparsedevice.training.teacher import Teacher
+from sparsedevice.training.warm import WarmStart
 
 Measure = Callable[[Run], dict[str, Any]]
 
@@ -161,6 +162,7 @@ def fit(
     progress: bool = False,
     fold: bool = True,
     measure: Measure | None = None,
+    warm: WarmStart | None = None,
 ) -> Run:
     """Train on a split and choose the fold-in rule; choices never look at the test part.
 
@@ -176,6 +178,7 @@ def fit(
         progress: show a progress bar.
         fold: choose a fold-in rule; else the plain sum, for sweeps that look at learnt users only.
         measure: what to report of each pass's model, by name, for instance its test metrics.
+        warm: what a refresh starts from.
 
     Raises:
         DataError: if a refit is asked for and there is no validation part.
@@ -186,14 +189,14 @@ def fit(
         )
     first: dict[str, Any] | None = checkpoint[1]["first_pass"] if checkpoint is not None else None
     if first is None:
-        run = _fit_pass(split, config, None, out, source, checkpoint, progress, fold)
+        run = _fit_pass(split, config, None, out, source, checkpoint, progress, fold, warm)
         run.metrics.update(measure(run) if measure else {})
         if not config.refit:
             return run
         # Only the figures stay: two models at once would double the memory.
         first, checkpoint = run.metrics, None
         del run
-    run = _fit_pass(split, config, first, out, source, checkpoint, progress, fold)
+    run = _fit_pass(split, config, first, out, source, checkpoint, progress, fold, warm)
     run.metrics.update(measure(run) if measure else {})
     run.metrics["first_pass"] = first
     return run
@@ -208,6 +211,7 @@ def _fit_pass(
     checkpoint: tuple[dict[str, torch.Tensor], dict[str, Any]] | None,
     progress: bool,
     fold: bool,
+    warm: WarmStart | None,
 ) -> Run:
     """One training: on train, choosing by validation, or on both with the choices in ``first``."""
     matrix = split.train.matrix()
@@ -224,10 +228,12 @@ def _fit_pass(
             config.teacher, split, matrix, weight=config.teacher_weight, temperature=config.temperature,
             seed=config.seed,
         )  # fmt: skip
-    model = build_model(config, matrix, teacher)
+    model = build_model(config, matrix, warm.values if warm else None, teacher)
+    prior_bytes = warm.watch(model.tables) if warm else 0
     initial_seconds = time.monotonic() - started
+    trained = matrix if warm is None else warm.active(matrix)
     trainer = Trainer(
-        model, config, matrix, validation, out, source,
+        model, config, trained, validation, out, source, prior_bytes=prior_bytes,
         stop_epoch=None if first is None else first["training"]["kept_epoch"], first_pass=first,
     )  # fmt: skip
     if checkpoint is not None:
@@ -256,11 +262,11 @@ def _fit_pass(
     position = trainer.position
     metrics: dict[str, Any] = {
         "training": {
-            "interactions": int(matrix.nnz),
+            "interactions": int(trained.nnz),
             "kept_epoch": position.kept_epoch,
             "seconds": initial_seconds + position.seconds,
             "initial_seconds": initial_seconds,
-            "loss": position.loss / max(1, matrix.nnz),
+            "loss": position.loss / max(1, trained.nnz),
         },
         "memory": trainer.memory.report(
             model, config.dim or 0, WEIGHTS[method.weights] if config.sparsity > 0 else ""
