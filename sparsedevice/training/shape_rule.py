@@ -20,12 +20,12 @@ PLAIN_SHARE = 0.93
 def expected_recall(dim: int, fan_in: float) -> float:
     """Recall@20 to expect of a shape, where the data were those that it was measured on.
 
-    Linear in the logarithm of the fan-in, between what was measured and one doubling beyond, then flat; a
-    width that was not measured is taken for the nearest one. Only the order of shapes is made use of.
+    Linear in the logarithm of the fan-in, and flat beyond the largest that was measured; a width that was not
+    measured is taken for the nearest one. Only the order of shapes is made use of.
     """
     nearest = min(DIMS, key=lambda measured: abs(math.log2(measured / dim)))
     points = sorted(MEASURED[nearest].items())
     low = max(i for i in range(len(points) - 1) if i == 0 or points[i][0] <= fan_in)
     (k0, r0), (k1, r1) = points[low : low + 2]
-    wanted = min(max(fan_in, 1.0), float(dim), 2.0 * points[-1][0])
+    wanted = min(max(fan_in, 1.0), float(dim), float(points[-1][0]))
     return r0 + (r1 - r0) * math.log2(wanted / k0) / math.log2(k1 / k0)
