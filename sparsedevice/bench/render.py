@@ -81,16 +81,28 @@ def render_markdown(results: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
             _row("queries a second", [_count(result.get("queries_per_second")) for result in columns])
         )
     if emulated:
-        for key in ("instructions", "loads", "load_bytes"):
-            cells = [result["counts"][key] if "counts" in result else None for result in columns]
-            lines.append(_row(f"{key.replace('_', ' ')} a query", [_count(cell) for cell in cells]))
-        equal = [("yes" if r["answers"]["equal"] else "NO") if "answers" in r else "" for r in columns]
-        lines.append(_row("answers equal this machine's", equal))
+        lines += _emulated(columns)
     for label, key in _BYTES:
         lines.append(_row(label, [_bytes(result.get(key)) for result in columns]))
     for label, cells in _accuracy(columns):
         lines.append(_row(label, cells))
     return "\n".join([*lines, "", *dict.fromkeys(_conditions(result) for result in columns)]) + "\n"
+
+
+def _emulated(columns: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = []
+    for key in ("instructions", "loads", "load_bytes"):
+        cells = [result["counts"][key] if "counts" in result else None for result in columns]
+        lines.append(_row(f"{key.replace('_', ' ')} a query", [_count(cell) for cell in cells]))
+    for core in dict.fromkeys(core for result in columns for core in result.get("caches", {})):
+        for level in ("l1", "l2"):
+            cells = [r.get("caches", {}).get(core, {}).get(f"{level}_misses") for r in columns]
+            size = next(r["caches"][core][f"{level}_kib"] for r in columns if core in r.get("caches", {}))
+            label = f"modelled {level.upper()} misses a query, {core} ({size} KiB)"
+            lines.append(_row(label, [_count(cell) for cell in cells]))
+    equal = [("yes" if r["answers"]["equal"] else "NO") if "answers" in r else "" for r in columns]
+    lines.append(_row("answers equal this machine's", equal))
+    return lines
 
 
 def _accuracy(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:

@@ -16,6 +16,7 @@ import numpy as np
 from sparsedevice import __version__
 from sparsedevice.bench.environment import read_environment
 from sparsedevice.bench.machines.base import lines_of
+from sparsedevice.bench.machines.cache_model import CORES, misses_between
 from sparsedevice.bench.measure import accuracy_of
 from sparsedevice.bench.native.build import HERE, build_tool, compile_once, find_compiler
 from sparsedevice.bench.settings import BenchSettings
@@ -60,7 +61,8 @@ def count_cell(bundle: Bundle, settings: BenchSettings) -> dict[str, Any]:
     Returns:
         As :func:`sparsedevice.bench.measure.measure` with None for every time and memory figure, ``answers``
         (rows and bits of scores against the numpy reference on this machine) and ``counts``: instructions,
-        loads, stores and bytes of one query on average, by function in ``functions``.
+        loads, stores and bytes of one query on average, by function in ``functions``; ``caches``: sizes
+        of the modelled data caches of some cores, and their misses in a query.
 
     Raises:
         ConfigError: if another backend than the core is asked for.
@@ -80,6 +82,8 @@ def count_cell(bundle: Bundle, settings: BenchSettings) -> dict[str, Any]:
         answers = _check_answers(command, packed, queries, settings)
         once, kernel = count_program([*command, "--queries", "1"])
         more, _ = count_program([*command, "--queries", str(1 + N_CHECKED)])
+        once_more = [*command, "--queries", str(1 + N_CHECKED)]
+        caches = misses_between([*command, "--queries", "1"], once_more, N_CHECKED)
     functions = {
         name: counts.minus(once.get(name, _NOTHING), N_CHECKED)
         for name, counts in more.items()
@@ -101,6 +105,7 @@ def count_cell(bundle: Bundle, settings: BenchSettings) -> dict[str, Any]:
             **totals,
             "functions": dict(sorted(functions.items(), key=lambda f: -f[1]["instructions"])),
         },
+        "caches": {core: {**asdict(CORES[core]), **misses} for core, misses in caches.items()},
         "emulator": _version(),
         "time_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "sparsedevice": __version__,
