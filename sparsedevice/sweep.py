@@ -209,15 +209,17 @@ def _measure(
 
 
 def _dense_cells(done: Sequence[Mapping[str, Any]]) -> list[Cell]:
-    """For every sparse arm a dense table of the nearest width that has as many bytes; each width once."""
+    """For every sparse arm dense tables of the nearest width with as many bytes, quantised and float32."""
     wanted: dict[tuple[int, int], list[str]] = {}
     for cell in done:
         for arm in cell["arms"]:
             row_bytes = arm["item_bytes"] / cell["n_items"] - _SCALE_BYTES
-            dim = max(1, round(8 * row_bytes / _BITS[arm["values"]]))
-            codings = wanted.setdefault((dim, cell["settings"].get("seed", 0)), [])
-            if arm["values"] not in codings:
-                codings.append(arm["values"])
+            # In the arm's own coding, and in the one that a table has before anybody quantises it.
+            for coding in dict.fromkeys((arm["values"], "f32")):
+                dim = max(1, round(8 * row_bytes / _BITS[coding]))
+                codings = wanted.setdefault((dim, cell["settings"].get("seed", 0)), [])
+                if coding not in codings:
+                    codings.append(coding)
     return [
         Cell("dense", {"sparsity": 0.0, "dim": dim, "seed": seed}, tuple(codings))
         for (dim, seed), codings in sorted(wanted.items())

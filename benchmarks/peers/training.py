@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -50,6 +51,9 @@ def compare_training(
             sys.stderr.write(f"training {script.stem} {variant}\n")
             try:
                 found.append(_train(script, variant, split, share, seconds, threads, seed))
+                # For who waits, and for who has to stop it.
+                shown = {key: value for key, value in found[-1].items() if key != "looks"}
+                sys.stderr.write(f"{json.dumps(shown)}\n")
             except PeerError as error:
                 if script.stem == OURS:
                     raise

@@ -41,6 +41,8 @@ def test_cells_and_dense_tables_of_the_same_bytes(first):
             if cell["family"] == "dense" and other["values"] == arm["values"]
         ]
         assert min(abs(size - arm["item_bytes"]) for size in rivals) <= 60, "within a byte a row"
+        floats = [other["item_bytes"] for cell in dense for other in cell["arms"] if other["values"] == "f32"]
+        assert min(abs(size - arm["item_bytes"]) for size in floats) <= 120, "within half an entry a row"
     for cell in result["cells"]:
         assert all(0 <= arm["accuracy"] <= 1 for arm in cell["arms"])
 

@@ -14,12 +14,23 @@ VARIANTS = ["xnnpack-fp32", "xnnpack-int8"]
 def load(variant: str, data: Path, k: int) -> Loaded:
     """Export, then run the program as an app would."""
     import torch
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
     from executorch.runtime import Runtime
 
     torch.set_num_threads(1)
     items, queries = np.load(data / "items.npy"), np.load(data / "queries.npy")
+    path = data / f"{variant}.pte"
+    path.write_bytes(program(variant, items, queries[0], k))
+    method = Runtime.get().load_program(str(path)).load_method("forward")
+    rows = [torch.from_numpy(queries[i : i + 1].copy()) for i in range(len(queries))]
+    return Loaded(lambda query: method.execute([rows[query]])[0].numpy(), path.stat().st_size)
+
+
+def program(variant: str, items: np.ndarray, query: np.ndarray, k: int | None) -> bytes:
+    """The exported program: from a query [1, dim] to the best k rows, or with None to all scores."""
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
     n, dim = items.shape
 
     class Dense(torch.nn.Module):
@@ -28,12 +39,12 @@ def load(variant: str, data: Path, k: int) -> Loaded:
             self.linear = torch.nn.Linear(dim, n, bias=False)
 
         def forward(self, query: torch.Tensor) -> torch.Tensor:
-            _, rows = torch.topk(self.linear(query), k)
-            return rows
+            scores = self.linear(query)
+            return scores if k is None else torch.topk(scores, k)[1]
 
     model = Dense().eval()
     model.linear.weight.data = torch.from_numpy(items)
-    example = (torch.from_numpy(queries[:1].copy()),)
+    example = (torch.from_numpy(query[None].copy()),)
     exported = torch.export.export(model, example).module()
     if variant == "xnnpack-int8":
         from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
@@ -47,14 +58,10 @@ def load(variant: str, data: Path, k: int) -> Loaded:
         prepared = prepare_pt2e(exported, quantizer)
         prepared(*example)
         exported = convert_pt2e(prepared)
-    program = to_edge_transform_and_lower(
+    lowered = to_edge_transform_and_lower(
         torch.export.export(exported, example), partitioner=[XnnpackPartitioner()]
-    ).to_executorch()
-    path = data / f"{variant}.pte"
-    path.write_bytes(program.buffer)
-    method = Runtime.get().load_program(str(path)).load_method("forward")
-    rows = [torch.from_numpy(queries[i : i + 1].copy()) for i in range(len(queries))]
-    return Loaded(lambda query: method.execute([rows[query]])[0].numpy(), path.stat().st_size)
+    )
+    return bytes(lowered.to_executorch().buffer)
 
 
 if __name__ == "__main__":

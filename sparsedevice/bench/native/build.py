@@ -66,6 +66,13 @@ def find_compiler(machine: str) -> str:
     )
 
 
+def cache_folder() -> Path:
+    """Where built programs are kept, made where it is missing."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sparsedevice"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def compile_once(name: str, compiler: str, arguments: Sequence[str], inputs: Sequence[Path]) -> Path:
     """Compile, or take what was compiled before from the same bytes in the same way.
 
@@ -81,11 +88,10 @@ def compile_once(name: str, compiler: str, arguments: Sequence[str], inputs: Seq
     digest = hashlib.sha256(repr((shutil.which(compiler), list(arguments))).encode())
     for path in sorted(inputs):
         digest.update(path.read_bytes())
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sparsedevice"
+    cache = cache_folder()
     built = cache / f"{name}-{digest.hexdigest()[:16]}"
     if built.exists():
         return built
-    cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".build.") as scratch:
         made = Path(scratch) / name
         try:

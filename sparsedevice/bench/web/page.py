@@ -76,7 +76,12 @@ def browser_lines(browser: str, files: Mapping[str, bytes]) -> Iterator[str]:
         root = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # it refuses root
         command = [browser, *_FLAGS, *root, f"--user-data-dir={profile}", url]
         try:
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "TMPDIR": profile},  # what it leaves lying there goes with the rest
+            )
         except OSError as error:
             raise TargetError(f"cannot run {browser}: {error.strerror}; install it") from error
         try:
