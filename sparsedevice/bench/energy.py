@@ -7,6 +7,11 @@ from pathlib import Path
 _POWERCAP = Path("/sys/class/powercap")
 
 
+def used_uj(before: int | None, after: int | None) -> int | None:
+    """The difference; None where one is unknown, or where a counter started again at 0 in between."""
+    return after - before if before is not None and after is not None and after >= before else None
+
+
 def read_energy_uj(root: Path = _POWERCAP) -> int | None:
     """Microjoules that the processor packages have used since some moment; None where nobody tells."""
     total = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsedevice import __version__
 from sparsedevice.bench.cpus import choose_cpus
-from sparsedevice.bench.energy import read_energy_uj
+from sparsedevice.bench.energy import read_energy_uj, used_uj
 from sparsedevice.bench.environment import max_khz, read_environment
 from sparsedevice.bench.memory import (
     UNAVAILABLE,
@@ -161,7 +161,7 @@ def _use(
         "warmup_us": summarise(warm)["mean_us"] if warm else None,
         **phases,
         "resident_file_bytes": mapped,
-        "energy_uj": energy_end - energy if energy is not None and energy_end is not None else None,
+        "energy_uj": used_uj(energy, energy_end),
     }
     return ({**result, "kernel": kernel} if kernel is not None else result), after
 
