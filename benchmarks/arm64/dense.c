@@ -9,7 +9,7 @@ int main(int argc, char **argv) {
     if (argc != 4)
         return 2;
     uint32_t rows = (uint32_t)atoi(argv[2]), repetitions = (uint32_t)atoi(argv[3]);
-    int bytes = !strcmp(argv[1], "dense_i8");
+    int bytes = !strncmp(argv[1], "dense_i8", 8), by_4 = strstr(argv[1], "by_4") != NULL;
     int8_t *i8 = malloc((size_t)rows * DIM), q8[DIM];
     float *f32 = malloc((size_t)rows * DIM * sizeof *f32), q32[DIM],
           *out = malloc(rows * sizeof *out);
@@ -28,9 +28,9 @@ int main(int argc, char **argv) {
     uint64_t checksum = 0;
     for (uint32_t i = 0; i < repetitions; i++) {
         if (bytes)
-            dense_i8(i8, rows, q8, (int32_t *)out);
+            (by_4 ? dense_i8_by_4 : dense_i8)(i8, rows, q8, (int32_t *)out);
         else
-            dense_f32(f32, rows, q32, out);
+            (by_4 ? dense_f32_by_4 : dense_f32)(f32, rows, q32, out);
         checksum += ((uint32_t *)out)[rows - 1];
     }
     printf("%llu\n", (unsigned long long)checksum);

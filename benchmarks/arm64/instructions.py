@@ -1,55 +1,60 @@
 """Executed arm64 instructions for each scored row: the core's kernels beside dense ones.
 
-    python -m benchmarks.arm64.instructions [--rows 20480] [--json FILE]
+    python -m benchmarks.arm64.instructions [--rows 20480] [--dim 64] [--active 3,6,13] [--values int8]
 
 Counts come from emulation (qemu-user and the plugin of ``sparsedevice/bench/native``) and are exact: every
-count is taken twice and must be equal. Cycles are **estimates** by llvm-mca: each executed basic block is
-taken as a loop of its own, with all data in the first cache; a core's model is only as good as LLVM's.
-Needs qemu-user, gcc-aarch64-linux-gnu and, for cycles, llvm 19 or later (llvm-mc and llvm-mca).
+count is taken twice and must be equal. "Choosing" is what ``sd_collect_*`` executes to find the best 20, after the
+scan
+has left out slices that hold none. Cycles are **estimates**; see ``benchmarks/arm64/cycles.py`` for the
+models. Built by clang, which is Android's and Apple's compiler, and by gcc, whichever of the two is there.
+Needs qemu-user, gcc-aarch64-linux-gnu (for clang: its libraries) and, for cycles, LLVM 17 or later (Debian and
+Ubuntu: apt install llvm-19).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import subprocess
 import tempfile
-from collections import Counter
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from benchmarks.arm64.cycles import cycles, versions
 from sparsedevice.bench.machines.qemu import count_program, emulate
 from sparsedevice.bench.native import build_tool, compile_once
 from sparsedevice.bench.native.build import find_compiler
 from sparsedevice.packing import pack
 
-DIM = 64
+DENSE_DIM = 64  # as in dense.h
 QUERIES = 4
-CORES = ("cortex-a55", "cortex-a76", "cortex-x3")
+K = 20
 HERE = Path(__file__).parent
-Block = tuple[str, str]  # address, code in hexadecimal
+DENSE = ("dense_f32", "dense_f32_by_4", "dense_i8", "dense_i8_by_4")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rows", type=int, default=20480)
+    parser.add_argument("--dim", type=int, default=64, help="dense kernels are run for 64 only")
+    parser.add_argument("--active", default="3,6,13", help="entries of a row, separated by commas")
+    parser.add_argument("--values", choices=("int8", "int4"), default="int8")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     table = []
-    with tempfile.TemporaryDirectory() as scratch:
-        for name in ("dense_f32", "dense_i8"):
-            table.append(dense(name, arguments.rows, Path(scratch)))
-            print(line(table[-1]), flush=True)
-        for active in (3, 6, 13):
-            for layout in ("sliced", "csr"):
-                for row in packed(active, layout, arguments.rows, Path(scratch)):
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        for compiler in compilers():
+            print(f"\n{version(compiler)}; cycles: {versions() or 'not estimated'}", flush=True)
+            for kernel in DENSE if arguments.dim == DENSE_DIM else ():
+                table.append(dense(kernel, arguments.rows, compiler, scratch))
+                print(line(table[-1]), flush=True)
+            for active in map(int, arguments.active.split(",")):
+                for row in packed(active, arguments, compiler, scratch):
                     table.append(row)
                     print(line(row), flush=True)
     print("\n" + markdown(table))
@@ -57,124 +62,129 @@ def main() -> None:
         arguments.json.write_text(json.dumps(table, indent=2) + "\n")
 
 
-def dense(name: str, rows: int, scratch: Path) -> dict[str, Any]:
+def compilers() -> list[list[str]]:
+    """Each a program and its first arguments."""
+    names = [*(f"clang-{number}" for number in range(30, 13, -1)), "clang"]
+    clang = next((name for name in names if shutil.which(name)), None)
+    found = [] if clang is None else [[clang, "--target=aarch64-linux-gnu"]]
+    return [*found, [find_compiler("aarch64")]]
+
+
+def version(compiler: list[str]) -> str:
+    """The first line that a compiler says about itself."""
+    said = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    return said.splitlines()[0]
+
+
+def dense(name: str, rows: int, compiler: list[str], scratch: Path) -> dict[str, Any]:
     """One dense kernel over a table of ``rows`` rows."""
     source = HERE / "dense.c"
-    flags = ["-std=c11", "-O3", "-march=armv8.2-a+dotprod", "-static", str(source)]
-    program = compile_once("dense-aarch64", find_compiler("aarch64"), flags, [source, HERE / "dense.h"])
-    per_row = difference(
-        [str(program), name, str(rows), "1"],
-        [str(program), name, str(rows), str(1 + QUERIES)],
-        name,
-        rows,
-        scratch,
-    )
-    return {"kernel": name, "active": DIM, "layout": "dense", **per_row}
+    flags = [*compiler[1:], "-std=c11", "-O3", "-march=armv8.2-a+dotprod", "-static", str(source)]
+    program = compile_once("dense-aarch64", compiler[0], flags, [source, HERE / "dense.h"])
+    command = [str(program), name, str(rows)]
+    per_row = difference([*command, "1"], [*command, str(1 + QUERIES)], (name,), rows, scratch)
+    return {"compiler": compiler[0], "kernel": name, "active": DENSE_DIM, "layout": "dense", **per_row[name]}
 
 
-def packed(active: int, layout: str, rows: int, scratch: Path) -> list[dict[str, Any]]:
-    """Every kernel of the core over a table with ``active`` of 64 int8 entries in each row."""
-    file, trace = scratch / f"{layout}-{active}.sd", scratch / "trace.txt"
-    rng = np.random.default_rng(active)
-    columns = np.sort(np.argsort(rng.random((rows, DIM)), axis=1)[:, :active], axis=1).ravel()
-    values = rng.standard_normal(rows * active).astype(np.float32)
-    pointers = np.arange(0, rows * active + 1, active)
-    items = sp.csr_array((values, columns, pointers), shape=(rows, DIM))
-    pack(file, items, item_ids=[str(i) for i in range(rows)], layout=layout, similarity="cosine")
-    trace.write_text(
-        "".join(" ".join(map(str, rng.choice(rows, 20, replace=False))) + "\n" for _ in range(QUERIES))
-    )
-    command = [str(build_tool("aarch64")), str(file), str(trace)]
-    said = json.loads(emulate([*command, "--min-seconds", "0", "--repetitions", "1"])[-1])
+def packed(
+    active: int, arguments: argparse.Namespace, compiler: list[str], scratch: Path
+) -> list[dict[str, Any]]:
+    """Every kernel of the core over a table with ``active`` entries in each row."""
     found = []
-    # Rows outside slices are scored by the scalar kernel, whatever the processor has.
-    for kernel in said["kernels"] if layout == "sliced" else ["scalar"]:
-        asked = [*command, "--kernel", kernel, "--queries"]
-        per_row = difference([*asked, "1"], [*asked, str(1 + QUERIES)], "sd_scan_", rows, scratch)
-        found.append({"kernel": kernel, "active": active, "layout": layout, **per_row})
+    for layout in ("sliced", "csr"):
+        command = [str(build_tool("aarch64", compiler)), *write(active, arguments, layout, scratch)]
+        command += ["--k", str(K)]
+        said = json.loads(emulate([*command, "--min-seconds", "0", "--repetitions", "1"])[-1])
+        # Rows outside slices are scored by the scalar kernel, whatever the processor has.
+        for kernel in said["kernels"] if layout == "sliced" else ["scalar"]:
+            asked = [*command, "--kernel", kernel, "--queries"]
+            prefixes = ("sd_scan_", "sd_collect_")
+            runs = [*asked, "1"], [*asked, str(1 + QUERIES)]
+            both = difference(*runs, prefixes, arguments.rows, scratch)
+            choosing = both["sd_collect_"]["instructions"]
+            head = {"compiler": compiler[0], "kernel": kernel, "active": active, "layout": layout}
+            found.append({**head, **both["sd_scan_"], "choosing": choosing})
     return found
 
 
-def difference(once: list[str], more: list[str], prefix: str, rows: int, scratch: Path) -> dict[str, Any]:
-    """What functions named ``prefix…`` execute for a row: the longer run less the shorter."""
-    runs = [counted(command, prefix, scratch) for command in (once, more)]
-    again = [counted(command, prefix, scratch) for command in (once, more)]
-    if runs != again:
-        raise SystemExit(f"{prefix}: counts of two runs differ; is something else traced?")
-    (short, short_blocks), (long, long_blocks) = runs
-    scored = rows * QUERIES
-    out: dict[str, Any] = {key: (long[key] - short[key]) / scored for key in long}
-    blocks = {block: n - short_blocks[block] for block, n in long_blocks.items() if n > short_blocks[block]}
-    out["cycles"] = {core: value / scored for core, value in cycles(blocks).items()}
-    return out
-
-
-def counted(command: list[str], prefix: str, scratch: Path) -> tuple[dict[str, int], Counter[Block]]:
-    """Instructions, loads and loaded bytes of the functions, and executions of their blocks."""
-    where = scratch / "blocks.tsv"
-    functions, _ = count_program(command, where)
-    mine = [counts for name, counts in functions.items() if name.startswith(prefix)]
-    keys = ("instructions", "loads", "load_bytes")
-    blocks: Counter[Block] = Counter()
-    for text in where.read_text().splitlines():
-        name, address, executions, code = text.split("\t")
-        if name.startswith(prefix):
-            blocks[address, code] += int(executions)
-    return {key: sum(getattr(counts, key) for counts in mine) for key in keys}, blocks
-
-
-def cycles(blocks: Mapping[Block, int]) -> dict[str, float]:
-    """Estimated cycles of all executions on each core; {} where llvm is not installed."""
-    if _tool("llvm-mca") is None or _tool("llvm-mc") is None:
-        return {}
-    return {core: sum(n * _block_cycles(code, core) for (_, code), n in blocks.items()) for core in CORES}
-
-
-@cache
-def _block_cycles(code: str, core: str) -> float:
-    """Cycles of one block, taken as a loop."""
-    octets = " ".join(f"0x{code[i : i + 2]}" for i in range(0, len(code), 2))
-    shown = _run(
-        _tool("llvm-mc"), ["-disassemble", "-triple=aarch64", "-mattr=+v8.2a,+dotprod,+fullfp16"], octets
+def write(active: int, arguments: argparse.Namespace, layout: str, scratch: Path) -> tuple[str, str]:
+    """A packed file and a trace of queries."""
+    rows, dim = arguments.rows, arguments.dim
+    file, trace = scratch / f"{layout}-{active}.sd", scratch / "trace.txt"
+    rng = np.random.default_rng(active)
+    columns = np.sort(np.argsort(rng.random((rows, dim)), axis=1)[:, :active], axis=1).ravel()
+    entries = rng.standard_normal(rows * active).astype(np.float32)
+    pointers = np.arange(0, rows * active + 1, active)
+    items = sp.csr_array((entries, columns, pointers), shape=(rows, dim))
+    ids = [str(i) for i in range(rows)]
+    pack(file, items, item_ids=ids, layout=layout, values=arguments.values, similarity="cosine")
+    trace.write_text(
+        "".join(" ".join(map(str, rng.choice(rows, 20, replace=False))) + "\n" for _ in range(QUERIES))
     )
-    report = _run(_tool("llvm-mca"), ["-mtriple=aarch64", f"-mcpu={core}", "-iterations=200"], shown)
-    found = re.search(r"Total Cycles:\s+(\d+)", report)
-    if found is None:
-        raise SystemExit(f"llvm-mca said nothing about {shown}")
-    return int(found[1]) / 200
+    return str(file), str(trace)
 
 
-def _run(program: str | None, flags: list[str], text: str) -> str:
-    assert program is not None
-    done = subprocess.run([program, *flags], input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{program}: {done.stderr.strip()}")
-    return done.stdout
+def difference(
+    once: list[str], more: list[str], prefixes: tuple[str, ...], rows: int, scratch: Path
+) -> dict[str, dict[str, Any]]:
+    """What functions named ``prefix…`` execute for a row, by prefix: the longer run less the shorter.
+
+    Cycles are estimated for the first prefix.
+    """
+    runs = [counted(command, prefixes, scratch) for command in (once, more)]
+    again = [counted(command, prefixes, scratch) for command in (once, more)]
+    if runs != again:
+        raise SystemExit(f"{prefixes[0]}: counts of two runs differ; is something else traced?")
+    (short, before), (long, trace) = runs
+    found: dict[str, dict[str, Any]] = {}
+    for prefix in prefixes:
+        found[prefix] = {
+            key: (long[prefix][key] - short[prefix][key]) / (rows * QUERIES) for key in long[prefix]
+        }
+    first = found[prefixes[0]]
+    # The last query's share; what the longer run executes beyond the shorter one comes after it.
+    own = trace[len(before) :]
+    own = own[len(own) // 4 * (QUERIES - 1) // QUERIES * 4 :]
+    first["cycles"] = {core: value * first["instructions"] for core, value in cycles(own).items()}
+    return found
 
 
-@cache
-def _tool(name: str) -> str | None:
-    versions = [f"{name}-{version}" for version in range(25, 13, -1)]
-    return next((found for found in map(shutil.which, [*versions, name]) if found), None)
+def counted(
+    command: list[str], prefixes: tuple[str, ...], scratch: Path
+) -> tuple[dict[str, dict[str, int]], bytes]:
+    """Instructions, loads and loaded bytes by prefix, and the code that the first one executed, in order."""
+    where = scratch / "trace"
+    functions, _ = count_program(command, where, prefixes[0])
+    found = {}
+    for prefix in prefixes:
+        mine = [counts for name, counts in functions.items() if belongs(name, prefix)]
+        keys = ("instructions", "loads", "load_bytes")
+        found[prefix] = {key: sum(getattr(counts, key) for counts in mine) for key in keys}
+    return found, where.read_bytes()
+
+
+def belongs(name: str, prefix: str) -> bool:
+    """Whether a function is meant; dense kernels have names that begin like others'."""
+    return name.startswith(prefix) if prefix.endswith("_") else name == prefix
 
 
 def line(row: dict[str, Any]) -> str:
     """One row for a person who waits."""
-    return (
-        f"{row['layout']:7} {row['active']:3} of {DIM}  {row['kernel']:10} {row['instructions']:8.2f} a row"
-    )
+    estimates = "  ".join(f"{core} {value:.2f}" for core, value in row["cycles"].items())
+    what = f"{row['layout']:7} {row['active']:3} active  {row['kernel']:15}"
+    return f"{what} {row['instructions']:7.2f} a row  {estimates}"
 
 
 def markdown(table: list[dict[str, Any]]) -> str:
     """The table, with cycles only where they were estimated."""
-    cores = [core for core in CORES if all(core in row["cycles"] for row in table)]
-    head = ["layout", "active of 64", "kernel", "instructions a row", "loads a row", "bytes loaded a row"]
-    head += [f"est. cycles, {core}" for core in cores]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 3 + "---:|" * (len(head) - 3)]
+    cores = list(table[0]["cycles"])
+    head = ["compiler", "layout", "active", "kernel", "instructions a row", "choosing"]
+    head += ["bytes loaded a row", *(f"est. cycles, {core}" for core in cores)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 4 + "---:|" * (len(head) - 4)]
     for row in table:
-        cells = [row["layout"], str(row["active"]), row["kernel"]]
-        cells += [f"{row[key]:.2f}" for key in ("instructions", "loads", "load_bytes")]
-        cells += [f"{row['cycles'][core]:.1f}" for core in cores]
+        cells = [row["compiler"], row["layout"], str(row["active"]), row["kernel"]]
+        cells += [f"{row['instructions']:.2f}", f"{row.get('choosing', 0):.2f}", f"{row['load_bytes']:.1f}"]
+        cells += [f"{row['cycles'][core]:.2f}" for core in cores]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

@@ -130,12 +130,15 @@ def emulate(
     return list(lines_of([EMULATOR, "-cpu", "max", *(plugin or []), *command], "qemu-arm64", env=full))
 
 
-def count_program(command: list[str], blocks: Path | None = None) -> tuple[dict[str, Counts], dict[str, Any]]:
+def count_program(
+    command: list[str], trace: Path | None = None, prefix: str = ""
+) -> tuple[dict[str, Counts], dict[str, Any]]:
     """Run an arm64 program and count what each of its functions executes.
 
     Args:
         command: the program and its arguments.
-        blocks: file for the basic blocks: function, address, executions and code bytes, tab-separated.
+        trace: file for the code of every executed instruction, in order, of the functions named ``prefix…``.
+        prefix: how their names begin.
 
     Returns:
         Counts by function, and the last JSON object that the program printed ({} if none).
@@ -150,7 +153,9 @@ def count_program(command: list[str], blocks: Path | None = None) -> tuple[dict[
     )
     with tempfile.TemporaryDirectory() as scratch:
         table = Path(scratch) / "counts.tsv"
-        env = {"SD_COUNT_OUT": str(table), **({"SD_BLOCKS_OUT": str(blocks)} if blocks else {})}
+        env = {"SD_COUNT_OUT": str(table)}
+        if trace is not None:
+            env |= {"SD_TRACE_OUT": str(trace), "SD_TRACE_PREFIX": prefix}
         lines = emulate(command, ["-plugin", str(plugin)], env)
         if not table.is_file():
             raise TargetError(f"{EMULATOR} ran without the counting plugin; is it built with plugin support?")

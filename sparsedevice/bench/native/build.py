@@ -27,11 +27,12 @@ def normal_machine(machine: str) -> str:
     return _NAMES.get(machine.lower(), machine.lower())
 
 
-def build_tool(machine: str) -> Path:
+def build_tool(machine: str, compiler: Sequence[str] = ()) -> Path:
     """``sd-bench`` for one kind of processor: one static program, no library needed.
 
     Args:
         machine: as ``uname -m`` prints it.
+        compiler: a compiler and its first arguments, instead of the one that is found.
 
     Raises:
         TargetError: if there is no compiler for it, or the build fails.
@@ -39,10 +40,9 @@ def build_tool(machine: str) -> Path:
     core = sorted(path for path in CORE.glob("*.c") if not path.name.startswith("sd_python"))
     sources = [HERE / "sd_bench.c", *core]
     depends = [*HERE.glob("*.h"), *CORE.glob("*.h"), *CORE.glob("*.inc")]
-    arguments = [*FLAGS, f"-I{CORE}", f"-I{HERE}", *map(str, sources), "-lm"]
-    return compile_once(
-        f"sd-bench-{normal_machine(machine)}", find_compiler(machine), arguments, [*sources, *depends]
-    )
+    program, *first = compiler or [find_compiler(machine)]
+    arguments = [*first, *FLAGS, f"-I{CORE}", f"-I{HERE}", *map(str, sources), "-lm"]
+    return compile_once(f"sd-bench-{normal_machine(machine)}", program, arguments, [*sources, *depends])
 
 
 def find_compiler(machine: str) -> str:

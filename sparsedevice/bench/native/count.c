@@ -5,8 +5,8 @@
  *     SD_COUNT_OUT=counts.tsv qemu-aarch64 -plugin ./libcount.so ./program
  *
  * Writes one line a function: name, instructions, loads, load bytes, stores, store bytes
- * (tab-separated). With SD_BLOCKS_OUT it also writes one line a basic block: function, address,
- * executions, and the code's bytes in hexadecimal.
+ * (tab-separated). With SD_TRACE_OUT and SD_TRACE_PREFIX it also writes the code of every
+ * instruction, in the order of execution, of the functions whose names begin with the prefix.
  */
 #include "qemu_plugin.h"
 #include <stdio.h>
@@ -21,16 +21,16 @@ struct function {
     uint64_t instructions, loads, load_bytes, stores, store_bytes;
 };
 struct block {
-    struct block *next;
     struct function *function;
-    uint64_t address, instructions, executions;
+    uint64_t instructions;
+    int traced;
     uint8_t code[]; /* four bytes an instruction */
 };
 
 VISIBLE int qemu_plugin_version = 1;
 static struct function functions[MAX_FUNCTIONS];
 static size_t n_functions;
-static struct block *blocks;
+static FILE *trace;
 
 static struct function *find(const char *name) {
     if (!name)
@@ -53,7 +53,8 @@ static void on_block(unsigned int vcpu, void *data) {
     (void)vcpu;
     struct block *block = data;
     block->function->instructions += block->instructions;
-    block->executions++;
+    if (block->traced)
+        fwrite(block->code, 4, block->instructions, trace);
 }
 
 static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
@@ -72,11 +73,10 @@ static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     struct block *block = calloc(1, sizeof *block + 4 * n); /* as long as the translated code */
     if (!block)
         exit(1);
-    block->next = blocks;
-    blocks = block;
     block->function = find(qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(tb, 0)));
-    block->address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
     block->instructions = n;
+    const char *prefix = getenv("SD_TRACE_PREFIX");
+    block->traced = trace && prefix && !strncmp(block->function->name, prefix, strlen(prefix));
     qemu_plugin_register_vcpu_tb_exec_cb(tb, on_block, QEMU_PLUGIN_CB_NO_REGS, block);
     for (size_t i = 0; i < n; i++) {
         struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(tb, i);
@@ -97,36 +97,22 @@ static void write_functions(FILE *out) {
     }
 }
 
-static void write_blocks(FILE *out) {
-    for (const struct block *b = blocks; b; b = b->next) {
-        if (!b->executions)
-            continue;
-        fprintf(out, "%s\t%llx\t%llu\t", b->function->name, (unsigned long long)b->address,
-                (unsigned long long)b->executions);
-        for (uint64_t i = 0; i < 4 * b->instructions; i++)
-            fprintf(out, "%02x", b->code[i]);
-        fputc('\n', out);
-    }
-}
-
-static void write_to(const char *variable, FILE *otherwise, void write(FILE *)) {
-    const char *path = getenv(variable);
-    FILE *out = path ? fopen(path, "w") : otherwise;
-    if (!out)
-        return;
-    write(out);
-    if (path)
-        fclose(out);
-}
-
 static void on_exit_write(qemu_plugin_id_t id, void *data) {
     (void)id, (void)data;
-    write_to("SD_COUNT_OUT", stderr, write_functions);
-    write_to("SD_BLOCKS_OUT", NULL, write_blocks);
+    const char *path = getenv("SD_COUNT_OUT");
+    FILE *out = path ? fopen(path, "w") : stderr;
+    if (out)
+        write_functions(out);
+    if (out && path)
+        fclose(out);
+    if (trace)
+        fclose(trace);
 }
 
 VISIBLE int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv) {
     (void)info, (void)argc, (void)argv;
+    const char *path = getenv("SD_TRACE_OUT");
+    trace = path ? fopen(path, "wb") : NULL;
     qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
     qemu_plugin_register_atexit_cb(id, on_exit_write, NULL);
     return 0;

@@ -291,8 +291,8 @@ static void op_scan(struct bench *b, uint32_t number) {
         uint32_t count = sd_min(b->model.n_items - first, SD_CHUNK_ROWS);
         if (b->model.layout == SD_SLICED)
             count = (count + SD_SLICE_ROWS - 1) & ~(SD_SLICE_ROWS - 1);
-        scan(&b->model, &query, first, count, scores);
-        b->checksum += sd_float_bits(scores[count - 1]);
+        /* A bound that no score reaches: what the scan costs where nothing is chosen. */
+        b->checksum += scan(&b->model, &query, first, count, INFINITY, scores);
     }
 }
 

@@ -180,21 +180,20 @@ SD_INLINE float sd_cursor_number(const sd_cursor *at, uint32_t place) {
     return (float)sd_cursor_integer(at, place);
 }
 
-/* Scores of `count` rows from `first` on. For slices both are multiples of 64, and rows after the
- * last item are scored too. */
-typedef void sd_scan(const sd_model *model, const sd_query *query, uint32_t first, uint32_t count,
-                     float *scores);
+/* Scores of `count` rows from `first` on, at most SD_CHUNK_ROWS. For slices both are multiples of
+ * 64, and rows after the last item are scored too. Returns a bit for each group of 64 rows: where
+ * it is 0, no score of the group is `least` or more, and its scores may not have been written. */
+typedef uint32_t sd_scan(const sd_model *model, const sd_query *query, uint32_t first,
+                         uint32_t count, float least, float *scores);
 
 sd_scan sd_scan_rows_scalar, sd_scan_slices_scalar;
 
 /* The scan for the model's layout and kernel. */
 sd_scan *sd_choose_scan(const sd_model *model);
 
-/* Scores in groups of 64, from score *done on up to `count`, a multiple of 64: append the key of
- * each score that is not below `least` (a NaN never is), as long as there is room for another
- * group. Returns how many were appended, and moves *done on. The row of score 0 is `first`. */
-typedef uint32_t sd_collect(const float *scores, uint32_t count, float least, uint32_t first,
-                            uint64_t *keys, uint32_t room, uint32_t *done);
+/* Write the key of each of 64 scores that is `least` or more, which a NaN never is, and return how
+ * many were written; up to 8 keys after them may be overwritten. The row of score 0 is `first`. */
+typedef uint32_t sd_collect(const float *scores, float least, uint32_t first, uint64_t *keys);
 
 sd_collect sd_collect_scalar;
 

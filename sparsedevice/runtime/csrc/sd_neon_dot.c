@@ -14,9 +14,9 @@
 #endif
 #include "sd_neon_scan.h"
 
-void sd_scan_slices_neon_dot(const sd_model *model, const sd_query *query, uint32_t first,
-                             uint32_t count, float *scores) {
-    scan_any(model, query, first, count, scores);
+uint32_t sd_scan_slices_neon_dot(const sd_model *model, const sd_query *query, uint32_t first,
+                                 uint32_t count, float least, float *scores) {
+    return scan_any(model, query, first, count, least, scores);
 }
 
 #ifdef __clang__

@@ -27,10 +27,27 @@ SD_INLINE int8x16x4_t load_table(const int8_t *entries) {
     return table;
 }
 
+/* GCC (12) copies the table before every look-up, unless told which registers it lives in. */
+SD_INLINE int8x16_t look_up_first(int8x16x4_t table, uint8x16_t columns) {
+#ifdef __clang__
+    return vqtbl4q_s8(table, columns);
+#else
+    register int8x16_t a __asm__("v28") = table.val[0];
+    register int8x16_t b __asm__("v29") = table.val[1];
+    register int8x16_t c __asm__("v30") = table.val[2];
+    register int8x16_t d __asm__("v31") = table.val[3];
+    int8x16_t found;
+    __asm__("tbl %0.16b, {v28.16b - v31.16b}, %1.16b"
+            : "=w"(found)
+            : "w"(columns), "w"(a), "w"(b), "w"(c), "w"(d));
+    return found;
+#endif
+}
+
 /* Query entries of 16 column ids. A look-up leaves lanes whose index is beyond its table as they
  * are (TBX) or zero (TBL), and the subtraction wraps. */
 SD_INLINE int8x16_t look_up(tables from, int n_tables, uint8x16_t columns) {
-    int8x16_t found = vqtbl4q_s8(from.a, columns);
+    int8x16_t found = look_up_first(from.a, columns);
     if (n_tables > 1)
         found = vqtbx4q_s8(found, from.b, vsubq_u8(columns, vdupq_n_u8(64)));
     if (n_tables > 2) {
@@ -60,15 +77,47 @@ SD_INLINE int8x16_t values_at(const uint8_t *values, int i, int half, int nibble
     return vshrq_n_s8(inside < half ? vshlq_n_s8(bytes, 4) : bytes, 4);
 }
 
-SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first, uint32_t count,
-                    float *restrict scores, int n_tables, int nibbles) {
+/* Sums of four rows each, begun with two entries of every row: no zeros are needed. */
+SD_INLINE void begin_with_pairs(tables from, int n_tables, const uint8_t *columns,
+                                const uint8_t *values, int nibbles, int32x4_t *sum) {
+    SD_UNROLL
+    for (int i = 0; i < 8; i++) {
+        int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
+        int8x16_t v = values_at(values, i, 64, nibbles);
+        sum[2 * i] = vpaddlq_s16(vmull_s8(vget_low_s8(q), vget_low_s8(v)));
+        sum[2 * i + 1] = vpaddlq_s16(vmull_high_s8(q, v));
+    }
+}
+
+SD_INLINE void add_singles(tables from, int n_tables, const uint8_t *columns, const uint8_t *values,
+                           int nibbles, int32x4_t *sum) {
+    SD_UNROLL
+    for (int i = 0; i < 4; i++) {
+        int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
+        int8x16_t v = values_at(values, i, 32, nibbles);
+        int16x8_t low = vmull_s8(vget_low_s8(q), vget_low_s8(v));
+        int16x8_t high = vmull_high_s8(q, v);
+        sum[4 * i] = vaddw_s16(sum[4 * i], vget_low_s16(low));
+        sum[4 * i + 1] = vaddw_high_s16(sum[4 * i + 1], low);
+        sum[4 * i + 2] = vaddw_s16(sum[4 * i + 2], vget_low_s16(high));
+        sum[4 * i + 3] = vaddw_high_s16(sum[4 * i + 3], high);
+    }
+}
+
+/* A slice is finished without its second product and without stores where its largest score is
+ * below `least`: rounding is monotonic, so the largest of the products is the product of the
+ * largest. FMAXNM takes the number where the other is a NaN. */
+SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t first,
+                        uint32_t count, float least, float *restrict scores, int n_tables,
+                        int nibbles) {
     const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
     const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
     const uint8_t *all_values = model->sections[SD_K_ITEM_VALUES];
     const uint8_t *scales = model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)first;
-    const float32x4_t query_scale = vdupq_n_f32(query->scale);
     const uint32_t dim = model->dim;
+    const float query_scale = query->scale;
     uint64_t total = model->stored / SD_SLICE_ROWS;
+    uint32_t groups = 0;
     tables from;
     from.a = from.b = from.c = from.d = load_table(query->table);
     if (n_tables > 1)
@@ -80,12 +129,21 @@ SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first
     for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
         sd_range range = sd_clamped(pointers, (first + done) / SD_SLICE_ROWS, total, dim);
         const uint8_t *columns = all_columns + SD_SLICE_ROWS * range.begin;
-        const uint8_t *values = all_values + SD_SLICE_ROWS * range.begin / (nibbles ? 2 : 1);
+        const uint8_t *values = all_values + (SD_SLICE_ROWS * range.begin >> nibbles);
+        uint64_t quads = 64 * (uint64_t)(range.count & ~3u);
+        const uint8_t *rest_columns = columns + quads, *rest_values = values + (quads >> nibbles);
         int32x4_t sum[16];
-        SD_UNROLL
-        for (int i = 0; i < 16; i++)
-            sum[i] = vdupq_n_s32(0);
-        for (uint32_t quads = range.count / 4; quads; quads--) {
+        float32x4_t product[16], most[8];
+        if (range.count & 2) {
+            begin_with_pairs(from, n_tables, rest_columns, rest_values, nibbles, sum);
+            rest_columns += 128;
+            rest_values += nibbles ? 64 : 128;
+        } else {
+            SD_UNROLL
+            for (int i = 0; i < 16; i++)
+                sum[i] = vdupq_n_s32(0);
+        }
+        for (uint32_t left = range.count / 4; left; left--) {
             SD_UNROLL
             for (int i = 0; i < 16; i++) {
                 int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
@@ -94,55 +152,45 @@ SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first
             columns += 256;
             values += nibbles ? 128 : 256;
         }
-        if (range.count & 2) {
-            SD_UNROLL
-            for (int i = 0; i < 8; i++) {
-                int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
-                int8x16_t v = values_at(values, i, 64, nibbles);
-                sum[2 * i] = vpadalq_s16(sum[2 * i], vmull_s8(vget_low_s8(q), vget_low_s8(v)));
-                sum[2 * i + 1] = vpadalq_s16(sum[2 * i + 1], vmull_high_s8(q, v));
-            }
-            columns += 128;
-            values += nibbles ? 64 : 128;
-        }
-        if (range.count & 1) {
-            SD_UNROLL
-            for (int i = 0; i < 4; i++) {
-                int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
-                int8x16_t v = values_at(values, i, 32, nibbles);
-                int16x8_t low = vmull_s8(vget_low_s8(q), vget_low_s8(v));
-                int16x8_t high = vmull_high_s8(q, v);
-                sum[4 * i] = vaddw_s16(sum[4 * i], vget_low_s16(low));
-                sum[4 * i + 1] = vaddw_high_s16(sum[4 * i + 1], low);
-                sum[4 * i + 2] = vaddw_s16(sum[4 * i + 2], vget_low_s16(high));
-                sum[4 * i + 3] = vaddw_high_s16(sum[4 * i + 3], high);
-            }
-        }
+        if (range.count & 1)
+            add_singles(from, n_tables, rest_columns, rest_values, nibbles, sum);
         SD_UNROLL
         for (int i = 0; i < 16; i++) {
             float32x4_t row_scale = vreinterpretq_f32_u8(vld1q_u8(scales + 4 * done + 16 * i));
-            float32x4_t scaled = vmulq_f32(vcvtq_f32_s32(sum[i]), row_scale);
-            vst1q_f32(scores + done + 4 * i, vmulq_f32(scaled, query_scale));
+            product[i] = vmulq_f32(vcvtq_f32_s32(sum[i]), row_scale);
         }
+        SD_UNROLL
+        for (int i = 0; i < 8; i++)
+            most[i] = vmaxnmq_f32(product[i], product[i + 8]);
+        SD_UNROLL
+        for (int i = 0; i < 4; i++)
+            most[i] = vmaxnmq_f32(most[i], most[i + 4]);
+        float32x4_t all = vmaxnmq_f32(vmaxnmq_f32(most[0], most[1]), vmaxnmq_f32(most[2], most[3]));
+        if (!(vmaxnmvq_f32(all) * query_scale >= least))
+            continue;
+        groups |= 1u << done / SD_SLICE_ROWS;
+        SD_UNROLL
+        for (int i = 0; i < 16; i++)
+            vst1q_f32(scores + done + 4 * i, vmulq_n_f32(product[i], query_scale));
     }
+    return groups;
 }
 
 /* One copy of the loop for each number of tables and kind of values. */
-SD_INLINE void scan_any(const sd_model *model, const sd_query *query, uint32_t first,
-                        uint32_t count, float *scores) {
+SD_INLINE uint32_t scan_any(const sd_model *model, const sd_query *query, uint32_t first,
+                            uint32_t count, float least, float *scores) {
     int nibbles = model->values == SD_INT4;
     if (model->dim <= 64 && !nibbles)
-        scan(model, query, first, count, scores, 1, 0);
-    else if (model->dim <= 64)
-        scan(model, query, first, count, scores, 1, 1);
-    else if (model->dim <= 128 && !nibbles)
-        scan(model, query, first, count, scores, 2, 0);
-    else if (model->dim <= 128)
-        scan(model, query, first, count, scores, 2, 1);
-    else if (!nibbles)
-        scan(model, query, first, count, scores, 4, 0);
-    else
-        scan(model, query, first, count, scores, 4, 1);
+        return scan(model, query, first, count, least, scores, 1, 0);
+    if (model->dim <= 64)
+        return scan(model, query, first, count, least, scores, 1, 1);
+    if (model->dim <= 128 && !nibbles)
+        return scan(model, query, first, count, least, scores, 2, 0);
+    if (model->dim <= 128)
+        return scan(model, query, first, count, least, scores, 2, 1);
+    if (!nibbles)
+        return scan(model, query, first, count, least, scores, 4, 0);
+    return scan(model, query, first, count, least, scores, 4, 1);
 }
 #endif
 #endif

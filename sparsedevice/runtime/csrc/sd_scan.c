@@ -55,8 +55,11 @@ SD_INLINE void scan_rows(const sd_model *model, const sd_query *query, uint32_t 
     }
 }
 
-void sd_scan_rows_scalar(const sd_model *model, const sd_query *query, uint32_t first,
-                         uint32_t count, float *scores) {
+/* The scalar kernels write all scores, and leave comparing them to the caller. */
+#define ALL_GROUPS UINT32_MAX
+
+uint32_t sd_scan_rows_scalar(const sd_model *model, const sd_query *query, uint32_t first,
+                             uint32_t count, float least, float *scores) {
     int wide = model->dim > SD_MAX_BYTE_DIM;
     switch (model->values) {
     case SD_F32:
@@ -84,6 +87,8 @@ void sd_scan_rows_scalar(const sd_model *model, const sd_query *query, uint32_t 
             scan_rows(model, query, first, count, scores, SD_INT4, 0);
         break;
     }
+    (void)least;
+    return ALL_GROUPS;
 }
 
 /* Entries of one lane group of a slice: `width` of each of 64 rows. */
@@ -105,8 +110,8 @@ static void widen(const uint8_t *packed, uint32_t count, uint32_t unit, int8_t *
         }
 }
 
-void sd_scan_slices_scalar(const sd_model *model, const sd_query *query, uint32_t first,
-                           uint32_t count, float *scores) {
+uint32_t sd_scan_slices_scalar(const sd_model *model, const sd_query *query, uint32_t first,
+                               uint32_t count, float least, float *scores) {
     const uint8_t *scales = model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)first;
     int half = model->values == SD_INT4;
     for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
@@ -132,14 +137,14 @@ void sd_scan_slices_scalar(const sd_model *model, const sd_query *query, uint32_
             scores[done + lane] =
                 finish(sums[lane], sd_f32(scales + 4 * (done + lane)), query->scale);
     }
+    (void)least;
+    return ALL_GROUPS;
 }
 
-uint32_t sd_collect_scalar(const float *scores, uint32_t count, float least, uint32_t first,
-                           uint64_t *keys, uint32_t room, uint32_t *done) {
+uint32_t sd_collect_scalar(const float *scores, float least, uint32_t first, uint64_t *keys) {
     uint32_t taken = 0;
-    for (; *done < count && taken + SD_SLICE_ROWS <= room; *done += SD_SLICE_ROWS)
-        for (uint32_t i = *done; i < *done + SD_SLICE_ROWS; i++)
-            if (scores[i] >= least)
-                keys[taken++] = sd_key(scores[i], first + i);
+    for (uint32_t i = 0; i < SD_SLICE_ROWS; i++)
+        if (scores[i] >= least)
+            keys[taken++] = sd_key(scores[i], first + i);
     return taken;
 }

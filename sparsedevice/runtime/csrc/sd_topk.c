@@ -238,17 +238,25 @@ static void scan_all(const sd_model *model, job *jobs, uint32_t n_jobs) {
             best *into = &jobs[i].into;
             if (jobs[i].candidates)
                 continue;
-            scan(model, &jobs[i].query, first, model->layout == SD_SLICED ? whole : count, scores);
+            uint32_t groups = scan(model, &jobs[i].query, first,
+                                   model->layout == SD_SLICED ? whole : count, into->least, scores);
+            if (!groups)
+                continue;
             for (uint32_t row = count; row < whole; row++)
                 scores[row] = SD_NOT_A_NUMBER;
             leave_out(&jobs[i].lists[0], first, count, scores);
             leave_out(&jobs[i].lists[1], first, count, scores);
-            for (uint32_t done = 0; done < whole;) {
-                into->count += collect(scores, whole, into->least, first, into->keys + into->count,
-                                       into->room - into->count, &done);
-                if (done < whole || into->count >= into->k + SD_SLACK / 2)
+            for (uint32_t at = 0; at < whole && groups; at += SD_SLICE_ROWS, groups >>= 1) {
+                if (!(groups & 1))
+                    continue;
+                if (into->room - into->count < SD_SLICE_ROWS + 8)
                     cut_back(into);
+                into->count +=
+                    collect(scores + at, into->least, first + at, into->keys + into->count);
             }
+            /* Often while k is small: a higher bound lets fewer groups in. */
+            if (into->count >= into->k + sd_min(into->k / 2 + 12, SD_SLACK / 2))
+                cut_back(into);
         }
     }
 }

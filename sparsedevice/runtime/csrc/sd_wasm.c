@@ -89,12 +89,14 @@ SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *
     }
 }
 
-SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first, uint32_t count,
-                    float *scores, uint32_t n_tables, int nibbles) {
+SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t first,
+                        uint32_t count, float least, float *scores, uint32_t n_tables,
+                        int nibbles) {
     const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
     const uint8_t *all_values = model->sections[SD_K_ITEM_VALUES];
     const uint8_t *scales = model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)first;
-    const v128_t query_scale = wasm_f32x4_splat(query->scale);
+    const v128_t query_scale = wasm_f32x4_splat(query->scale), bound = wasm_f32x4_splat(least);
+    uint32_t groups = 0;
     uint64_t total = model->stored / SD_SLICE_ROWS;
     v128_t tables[16];
     for (uint32_t i = 0; i < n_tables; i++)
@@ -104,6 +106,7 @@ SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first
                                     (first + done) / SD_SLICE_ROWS, total, model->dim);
         const uint8_t *columns = all_columns + SD_SLICE_ROWS * range.begin;
         const uint8_t *values = all_values + SD_SLICE_ROWS * range.begin / (nibbles ? 2 : 1);
+        v128_t enter = wasm_i32x4_splat(0);
         for (uint32_t part = 0; part < 4; part++) {
             v128_t sums[4];
             add_rows(tables, n_tables, columns, values, range.count, part, nibbles, sums);
@@ -111,44 +114,36 @@ SD_INLINE void scan(const sd_model *model, const sd_query *query, uint32_t first
                 uint32_t row = done + 16 * part + 4 * i;
                 v128_t scaled =
                     wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[i]), load(scales + 4 * row));
-                wasm_v128_store(scores + row, wasm_f32x4_mul(scaled, query_scale));
+                v128_t score = wasm_f32x4_mul(scaled, query_scale);
+                wasm_v128_store(scores + row, score);
+                enter = wasm_v128_or(enter, wasm_f32x4_ge(score, bound));
             }
         }
+        groups |= (uint32_t)wasm_v128_any_true(enter) << done / SD_SLICE_ROWS;
     }
+    return groups;
 }
 
-void sd_scan_slices_wasm(const sd_model *model, const sd_query *query, uint32_t first,
-                         uint32_t count, float *scores) {
+uint32_t sd_scan_slices_wasm(const sd_model *model, const sd_query *query, uint32_t first,
+                             uint32_t count, float least, float *scores) {
     int nibbles = model->values == SD_INT4;
     if (model->dim <= 64 && !nibbles)
-        scan(model, query, first, count, scores, 4, 0);
-    else if (model->dim <= 64)
-        scan(model, query, first, count, scores, 4, 1);
-    else
-        scan(model, query, first, count, scores, (model->dim + 15) / 16, nibbles);
+        return scan(model, query, first, count, least, scores, 4, 0);
+    if (model->dim <= 64)
+        return scan(model, query, first, count, least, scores, 4, 1);
+    return scan(model, query, first, count, least, scores, (model->dim + 15) / 16, nibbles);
 }
 
-uint32_t sd_collect_wasm(const float *scores, uint32_t count, float least, uint32_t first,
-                         uint64_t *keys, uint32_t room, uint32_t *done) {
+uint32_t sd_collect_wasm(const float *scores, float least, uint32_t first, uint64_t *keys) {
     const v128_t bound = wasm_f32x4_splat(least);
     uint32_t taken = 0;
-    for (; *done < count && taken + SD_SLICE_ROWS <= room; *done += SD_SLICE_ROWS)
-        for (uint32_t i = *done; i < *done + SD_SLICE_ROWS; i += 16) {
-            v128_t above[4];
-            for (uint32_t j = 0; j < 4; j++)
-                above[j] = wasm_f32x4_ge(load(scores + i + 4 * j), bound);
-            v128_t any =
-                wasm_v128_or(wasm_v128_or(above[0], above[1]), wasm_v128_or(above[2], above[3]));
-            if (!wasm_v128_any_true(any))
-                continue;
-            uint32_t enter = 0;
-            for (uint32_t j = 0; j < 4; j++)
-                enter |= (uint32_t)wasm_i32x4_bitmask(above[j]) << (4 * j);
-            for (; enter; enter &= enter - 1) {
-                uint32_t j = i + (uint32_t)__builtin_ctz(enter);
-                keys[taken++] = sd_key(scores[j], first + j);
-            }
+    for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 4) {
+        uint32_t enter = (uint32_t)wasm_i32x4_bitmask(wasm_f32x4_ge(load(scores + i), bound));
+        for (; enter; enter &= enter - 1) {
+            uint32_t j = i + (uint32_t)__builtin_ctz(enter);
+            keys[taken++] = sd_key(scores[j], first + j);
         }
+    }
     return taken;
 }
 #endif

@@ -62,13 +62,15 @@ SD_AVX512_INLINE __m512i high_nibbles(__m512i bytes) {
     return _mm512_and_si512(bytes, _mm512_set1_epi8((char)0xF0));
 }
 
-SD_AVX512_INLINE void scan_avx512(const sd_model *model, const sd_query *query, uint32_t first,
-                                  uint32_t count, float *scores, int n_tables, int nibbles) {
+SD_AVX512_INLINE uint32_t scan_avx512(const sd_model *model, const sd_query *query, uint32_t first,
+                                      uint32_t count, float least, float *scores, int n_tables,
+                                      int nibbles) {
     const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
     const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
     const uint8_t *all_values = model->sections[SD_K_ITEM_VALUES];
     const uint8_t *scales = model->sections[SD_K_ITEM_SCALES];
-    const __m512 query_scale = _mm512_set1_ps(query->scale);
+    const __m512 query_scale = _mm512_set1_ps(query->scale), bound = _mm512_set1_ps(least);
+    uint32_t groups = 0;
     uint64_t total = model->stored / SD_SLICE_ROWS;
     __m512i tables[4];
     for (int i = 0; i < n_tables; i++)
@@ -125,6 +127,7 @@ SD_AVX512_INLINE void scan_avx512(const sd_model *model, const sd_query *query, 
                              &sum[i], &bias[i]);
             }
         }
+        uint32_t enter = 0;
         for (int i = 0; i < 4; i++) {
             __m512i exact = _mm512_sub_epi32(sum[i], bias[i]);
             if (nibbles)
@@ -134,25 +137,28 @@ SD_AVX512_INLINE void scan_avx512(const sd_model *model, const sd_query *query, 
             __m512 score =
                 _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(exact), row_scale), query_scale);
             _mm512_storeu_ps(scores + done + 16 * i, score);
+            enter |= _mm512_cmp_ps_mask(score, bound, _CMP_GE_OQ);
         }
+        groups |= (uint32_t)(enter != 0) << done / SD_SLICE_ROWS;
     }
+    return groups;
 }
 
-SD_AVX512 void sd_scan_slices_avx512(const sd_model *model, const sd_query *query, uint32_t first,
-                                     uint32_t count, float *scores) {
+SD_AVX512 uint32_t sd_scan_slices_avx512(const sd_model *model, const sd_query *query,
+                                         uint32_t first, uint32_t count, float least,
+                                         float *scores) {
     int nibbles = model->values == SD_INT4;
     if (model->dim <= 64 && !nibbles)
-        scan_avx512(model, query, first, count, scores, 1, 0);
-    else if (model->dim <= 64)
-        scan_avx512(model, query, first, count, scores, 1, 1);
-    else if (model->dim <= 128 && !nibbles)
-        scan_avx512(model, query, first, count, scores, 2, 0);
-    else if (model->dim <= 128)
-        scan_avx512(model, query, first, count, scores, 2, 1);
-    else if (!nibbles)
-        scan_avx512(model, query, first, count, scores, 4, 0);
-    else
-        scan_avx512(model, query, first, count, scores, 4, 1);
+        return scan_avx512(model, query, first, count, least, scores, 1, 0);
+    if (model->dim <= 64)
+        return scan_avx512(model, query, first, count, least, scores, 1, 1);
+    if (model->dim <= 128 && !nibbles)
+        return scan_avx512(model, query, first, count, least, scores, 2, 0);
+    if (model->dim <= 128)
+        return scan_avx512(model, query, first, count, least, scores, 2, 1);
+    if (!nibbles)
+        return scan_avx512(model, query, first, count, least, scores, 4, 0);
+    return scan_avx512(model, query, first, count, least, scores, 4, 1);
 }
 
 /* Keys of the scores of eight neighbouring rows whose bits are set in `enter`; see sd_key. */
@@ -172,31 +178,20 @@ SD_AVX512_INLINE uint32_t store_keys(__m512 scores, int high, uint32_t enter, __
     return (uint32_t)__builtin_popcount(mask);
 }
 
-SD_AVX512 uint32_t sd_collect_avx512(const float *scores, uint32_t count, float least,
-                                     uint32_t first, uint64_t *keys, uint32_t room,
-                                     uint32_t *done) {
+SD_AVX512 uint32_t sd_collect_avx512(const float *scores, float least, uint32_t first,
+                                     uint64_t *keys) {
     const __m512 bound = _mm512_set1_ps(least);
     const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    uint32_t taken = 0, at = *done;
-    /* Keys are stored eight at a time, so up to seven places more are written than are taken. */
-    for (; at < count && taken + SD_SLICE_ROWS + 8 <= room; at += SD_SLICE_ROWS) {
-        __mmask16 enter[4];
-        __m512 four[4];
-        for (int i = 0; i < 4; i++) {
-            four[i] = _mm512_loadu_ps(scores + at + 16 * i);
-            enter[i] = _mm512_cmp_ps_mask(four[i], bound, _CMP_GE_OQ);
-        }
-        if (_mm512_kortestz(_mm512_kor(enter[0], enter[1]), _mm512_kor(enter[2], enter[3])))
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 16) {
+        __m512 some = _mm512_loadu_ps(scores + i);
+        uint32_t enter = _mm512_cmp_ps_mask(some, bound, _CMP_GE_OQ);
+        __m512i rows = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)(first + i)));
+        if (!enter)
             continue;
-        for (uint32_t i = 0; i < 4; i++) {
-            __m512i rows = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)(first + at + 16 * i)));
-            if (!enter[i])
-                continue;
-            taken += store_keys(four[i], 0, enter[i], rows, keys + taken);
-            taken += store_keys(four[i], 1, enter[i], rows, keys + taken);
-        }
+        taken += store_keys(some, 0, enter, rows, keys + taken);
+        taken += store_keys(some, 1, enter, rows, keys + taken);
     }
-    *done = at;
     return taken;
 }
 
@@ -241,10 +236,12 @@ SD_AVX2_INLINE __m256i values_avx2(const uint8_t *values, int i, int half, int n
     return nibbles_avx2(values + (at - inside) / 2 + inside % half, inside >= half);
 }
 
-SD_AVX2_INLINE void scan_avx2(const sd_model *model, const sd_query *query, uint32_t first,
-                              uint32_t count, float *scores, uint32_t n_tables, int nibbles) {
+SD_AVX2_INLINE uint32_t scan_avx2(const sd_model *model, const sd_query *query, uint32_t first,
+                                  uint32_t count, float least, float *scores, uint32_t n_tables,
+                                  int nibbles) {
     const __m256i ones = _mm256_set1_epi16(1);
-    const __m256 query_scale = _mm256_set1_ps(query->scale);
+    const __m256 query_scale = _mm256_set1_ps(query->scale), bound = _mm256_set1_ps(least);
+    uint32_t groups = 0;
     uint64_t total = model->stored / SD_SLICE_ROWS;
     __m256i tables[16];
     for (uint32_t i = 0; i < n_tables; i++)
@@ -299,41 +296,40 @@ SD_AVX2_INLINE void scan_avx2(const sd_model *model, const sd_query *query, uint
         }
         const float *scales = (const float *)(const void *)(model->sections[SD_K_ITEM_SCALES] +
                                                             4 * ((uint64_t)first + done));
+        __m256 enter = _mm256_setzero_ps();
         for (int i = 0; i < 8; i++) {
             __m256 scaled =
                 _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), _mm256_loadu_ps(scales + 8 * i));
-            _mm256_storeu_ps(scores + done + 8 * i, _mm256_mul_ps(scaled, query_scale));
+            __m256 score = _mm256_mul_ps(scaled, query_scale);
+            _mm256_storeu_ps(scores + done + 8 * i, score);
+            enter = _mm256_or_ps(enter, _mm256_cmp_ps(score, bound, _CMP_GE_OQ));
         }
+        groups |= (uint32_t)(_mm256_movemask_ps(enter) != 0) << done / SD_SLICE_ROWS;
     }
+    return groups;
 }
 
-SD_AVX2 void sd_scan_slices_avx2(const sd_model *model, const sd_query *query, uint32_t first,
-                                 uint32_t count, float *scores) {
+SD_AVX2 uint32_t sd_scan_slices_avx2(const sd_model *model, const sd_query *query, uint32_t first,
+                                     uint32_t count, float least, float *scores) {
     int nibbles = model->values == SD_INT4;
     if (model->dim <= 64 && !nibbles)
-        scan_avx2(model, query, first, count, scores, 4, 0);
-    else if (model->dim <= 64)
-        scan_avx2(model, query, first, count, scores, 4, 1);
-    else if (!nibbles)
-        scan_avx2(model, query, first, count, scores, (model->dim + 15) / 16, 0);
-    else
-        scan_avx2(model, query, first, count, scores, (model->dim + 15) / 16, 1);
+        return scan_avx2(model, query, first, count, least, scores, 4, 0);
+    if (model->dim <= 64)
+        return scan_avx2(model, query, first, count, least, scores, 4, 1);
+    if (!nibbles)
+        return scan_avx2(model, query, first, count, least, scores, (model->dim + 15) / 16, 0);
+    return scan_avx2(model, query, first, count, least, scores, (model->dim + 15) / 16, 1);
 }
 
-SD_AVX2 uint32_t sd_collect_avx2(const float *scores, uint32_t count, float least, uint32_t first,
-                                 uint64_t *keys, uint32_t room, uint32_t *done) {
+SD_AVX2 uint32_t sd_collect_avx2(const float *scores, float least, uint32_t first, uint64_t *keys) {
     const __m256 bound = _mm256_set1_ps(least);
     uint32_t taken = 0;
-    for (; *done < count && taken + SD_SLICE_ROWS <= room; *done += SD_SLICE_ROWS) {
-        uint64_t enter = 0;
-        for (int i = 0; i < 8; i++) {
-            __m256 eight = _mm256_loadu_ps(scores + *done + 8 * i);
-            __m256 above = _mm256_cmp_ps(eight, bound, _CMP_GE_OQ);
-            enter |= (uint64_t)(uint32_t)_mm256_movemask_ps(above) << (8 * i);
-        }
+    for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 8) {
+        __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(scores + i), bound, _CMP_GE_OQ);
+        uint32_t enter = (uint32_t)_mm256_movemask_ps(above);
         for (; enter; enter &= enter - 1) {
-            uint32_t i = *done + (uint32_t)__builtin_ctzll(enter);
-            keys[taken++] = sd_key(scores[i], first + i);
+            uint32_t j = i + (uint32_t)__builtin_ctz(enter);
+            keys[taken++] = sd_key(scores[j], first + j);
         }
     }
     return taken;
