@@ -11,6 +11,13 @@
 #define LANE_STATE 65536u
 /* Lanes that are decoded in turn, so that one's table look-up does not wait for another's. */
 #define SIDE_BY_SIDE 4u
+#ifdef __clang__
+#define SD_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define SD_UNROLL _Pragma("GCC unroll 16")
+#else
+#define SD_UNROLL
+#endif
 
 typedef struct {
     const uint8_t *at, *end; /* words left */
@@ -19,8 +26,7 @@ typedef struct {
     const uint16_t *length; /* of the row */
     uint32_t left;          /* entries left in the row */
     uint32_t next;          /* the column after the last one; 0 at the beginning of a row */
-    uint32_t overrun;       /* words that were missing */
-    uint32_t outside;       /* whether a result was not below the limit */
+    uint32_t overrun;       /* whether a word was missing */
 } lane_state;
 
 uint64_t sd_lane_count(uint64_t entries) {
@@ -57,19 +63,22 @@ static int fill_tables(const sd_lanes *lanes, const slot_tables *tables) {
     return 1;
 }
 
-/* The next entry of a lane. `gaps` and `low_bits` are those of `lanes`, known where this is
- * inlined. */
+SD_INLINE void begin_row(lane_state *lane) {
+    while (!lane->left) {
+        lane->left = *lane->length++;
+        lane->next = 0;
+    }
+}
+
+/* The next entry of a lane, which has one. `gaps` and `low_bits` are those of `lanes`, known where
+ * this is inlined. */
 SD_INLINE void decode_entry(const sd_lanes *lanes, int gaps, uint32_t low_bits,
                             const slot_tables *tables, uint16_t *out, lane_state *lane) {
     uint32_t table = 0;
     if (gaps) {
-        while (!lane->left) {
-            lane->left = *lane->length++;
-            lane->next = 0;
-        }
+        begin_row(lane);
         lane->left--;
-        table = lane->next >> lanes->shift;
-        table = table < lanes->n_tables ? table : lanes->n_tables - 1;
+        table = sd_min(lane->next >> lanes->shift, lanes->n_tables - 1);
     }
     uint32_t slot = lane->x & SLOT_MASK;
     uint32_t result = tables->symbols[table * SD_TABLE_SLOTS + slot];
@@ -77,7 +86,7 @@ SD_INLINE void decode_entry(const sd_lanes *lanes, int gaps, uint32_t low_bits,
     uint32_t x = (numbers & 0xFFFF) * (lane->x >> 12) + slot - (numbers >> 16);
     if (x < LANE_STATE) {
         x <<= 16;
-        if (lane->at != lane->end) {
+        if (lane->at < lane->end) {
             x |= (uint32_t)(lane->at[0] | lane->at[1] << 8);
             lane->at += 2;
         } else
@@ -91,34 +100,120 @@ SD_INLINE void decode_entry(const sd_lanes *lanes, int gaps, uint32_t low_bits,
         result += lane->next;
         lane->next = result + 1;
     }
-    lane->outside |= (uint32_t)(result >= lanes->limit);
     out[lane->entry++] = (uint16_t)result;
 }
 
-/* Decode `count` lanes side by side to the end of the shortest, then each to its own. */
+/* Decode `rows` parts of rows of `run` entries each in every lane, for which there are words enough
+ * wherever lanes end; where there are two or more, they are whole rows. No branch depends on what
+ * is decoded: a quarter of them would be foreseen wrongly. */
+SD_INLINE void decode_run(const sd_lanes *lanes, int gaps, uint32_t low_bits,
+                          const slot_tables *tables, uint16_t *out, lane_state *lane, uint32_t rows,
+                          uint32_t run) {
+    const uint32_t shift = lanes->shift, last = lanes->n_tables - 1;
+    uint32_t x[SIDE_BY_SIDE], next[SIDE_BY_SIDE];
+    const uint8_t *at[SIDE_BY_SIDE], *low[SIDE_BY_SIDE];
+    uint16_t *to[SIDE_BY_SIDE];
+    SD_UNROLL
+    for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
+        x[i] = lane[i].x;
+        at[i] = lane[i].at;
+        next[i] = lane[i].next;
+        to[i] = out + lane[i].entry;
+        low[i] = low_bits ? lanes->low + lane[i].entry : NULL;
+    }
+    for (uint32_t j = 0, row_end = run; j < rows * run; j++) {
+        if (j == row_end) {
+            row_end += run;
+            SD_UNROLL
+            for (uint32_t i = 0; i < SIDE_BY_SIDE; i++)
+                next[i] = 0;
+        }
+        SD_UNROLL
+        for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
+            uint32_t table = gaps ? sd_min(next[i] >> shift, last) : 0;
+            uint32_t slot = x[i] & SLOT_MASK;
+            uint32_t result = tables->symbols[table * SD_TABLE_SLOTS + slot];
+            uint32_t numbers = tables->numbers[table * 256 + result];
+            uint32_t y = (numbers & 0xFFFF) * (x[i] >> 12) + slot - (numbers >> 16);
+            uint32_t filled = y << 16 | (uint32_t)(at[i][0] | at[i][1] << 8);
+            uint32_t take = 0u - (uint32_t)(y < LANE_STATE); /* all ones, or zero */
+            at[i] += 2 & take;
+            x[i] = y ^ ((y ^ filled) & take);
+            if (gaps) {
+                result = (result << low_bits) + next[i] + (low_bits ? low[i][j] : 0);
+                next[i] = result + 1;
+            }
+            to[i][j] = (uint16_t)result;
+        }
+    }
+    SD_UNROLL
+    for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
+        lane[i].x = x[i];
+        lane[i].at = at[i];
+        lane[i].next = next[i];
+        lane[i].entry += rows * run;
+        lane[i].left -= gaps ? run : 0; /* of the last row */
+        lane[i].length += rows - 1;
+    }
+}
+
+/* How many rows from the ones that begin now on have `length` entries in every lane. */
+SD_INLINE uint32_t equal_rows(const lane_state *lane, uint32_t length, uint32_t most) {
+    for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
+        uint32_t rows = lane[i].left == length && !lane[i].next;
+        while (rows && rows < most && lane[i].length[rows - 1] == length)
+            rows++;
+        most = rows;
+    }
+    return most;
+}
+
+/* Decode `count` lanes: side by side as far as all of them have entries, and an entry for every
+ * word that may follow in any lane; then each to its own end. */
 SD_INLINE int decode_group(const sd_lanes *lanes, int gaps, uint32_t low_bits,
                            const slot_tables *tables, uint16_t *out, const lane_state *group,
                            uint32_t count) {
-    /* A copy that `out` cannot overlap, so that it stays in registers. */
+    /* Copies that `out` cannot overlap, so that they stay in registers. */
     const sd_lanes own = *lanes;
+    const slot_tables own_tables = *tables;
+    const uint8_t *end = own.words + 2 * own.n_words;
     lane_state lane[SIDE_BY_SIDE];
-    uint64_t together = count == SIDE_BY_SIDE ? UINT64_MAX : 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++)
         lane[i] = group[i];
-        uint64_t entries = lane[i].stop - lane[i].entry;
-        together = together < entries ? together : entries;
+    while (count == SIDE_BY_SIDE) {
+        uint64_t steps = UINT32_MAX;
+        for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
+            uint64_t entries = lane[i].stop - lane[i].entry;
+            uint64_t words = (uint64_t)(end - lane[i].at) / 2; /* each entry looks at one */
+            entries = entries < words ? entries : words;
+            steps = steps < entries ? steps : entries;
+        }
+        if (!steps)
+            break;
+        for (uint32_t left = (uint32_t)steps, rows, run; left; left -= rows * run) {
+            rows = 1;
+            run = left;
+            for (uint32_t i = 0; gaps && i < SIDE_BY_SIDE; i++) { /* to the end of a row */
+                begin_row(&lane[i]);
+                run = sd_min(run, lane[i].left);
+            }
+            if (gaps && left / run > 1) {
+                rows = equal_rows(lane, run, left / run);
+                rows = rows ? rows : 1;
+            }
+            decode_run(&own, gaps, low_bits, &own_tables, out, lane, rows, run);
+        }
     }
-    for (; together; together--)
-        for (uint32_t i = 0; i < SIDE_BY_SIDE; i++)
-            decode_entry(&own, gaps, low_bits, tables, out, &lane[i]);
     int good = 1;
     for (uint32_t i = 0; i < count; i++) {
         while (lane[i].entry < lane[i].stop)
-            decode_entry(&own, gaps, low_bits, tables, out, &lane[i]);
-        good &= lane[i].x == LANE_STATE && lane[i].at == lane[i].end && !lane[i].overrun &&
-                !lane[i].outside;
+            decode_entry(&own, gaps, low_bits, &own_tables, out, &lane[i]);
+        good &= lane[i].x == LANE_STATE && lane[i].at == lane[i].end && !lane[i].overrun;
     }
-    return good;
+    uint32_t largest = 0; /* lanes of a group follow one another */
+    for (uint64_t entry = group[0].entry; entry < lane[count - 1].stop; entry++)
+        largest = out[entry] > largest ? out[entry] : largest;
+    return good && largest < own.limit;
 }
 
 /* The loop once for each shape of entry. */
@@ -170,7 +265,7 @@ int sd_decode_lanes(const sd_lanes *lanes, void *scratch, uint16_t *out) {
         lane->x = at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
         lane->entry = entry;
         lane->length = lanes->lengths + row;
-        lane->left = lane->next = lane->overrun = lane->outside = 0;
+        lane->left = lane->next = lane->overrun = 0;
         /* count is at most 1,024, so this does not overflow below 2^54 entries. */
         skip_rows(lanes, (i + 1) * entries / count, &row, &entry);
         lane->stop = entry;
