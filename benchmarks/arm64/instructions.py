@@ -2,12 +2,11 @@
 
     python -m benchmarks.arm64.instructions [--rows 20480] [--dim 64] [--active 3,6,13] [--values int8]
 
-Counts come from emulation (qemu-user and the plugin of ``sparsedevice/bench/native``) and are exact: every
-count is taken twice and must be equal. "Choosing" is what ``sd_collect_*`` executes to find the best 20, after the
-scan
-has left out slices that hold none. Cycles are **estimates**; see ``benchmarks/arm64/cycles.py`` for the
-models. Built by clang, which is Android's and Apple's compiler, and by gcc, whichever of the two is there.
-Needs qemu-user, gcc-aarch64-linux-gnu (for clang: its libraries) and, for cycles, LLVM 17 or later (Debian and
+Counts come from emulation (qemu-user and the plugin of ``sparsedevice/bench/native``) and are exact:
+every count is taken twice and must be equal. "Choosing" is what ``sd_collect_*`` executes to find the best
+20, after the scan has left out slices that hold none. Cycles are **estimates**; the models are in cycles.py.
+Built by clang, which is Android's and Apple's compiler, and by gcc, whichever of the two is there. Needs
+qemu-user, gcc-aarch64-linux-gnu (for clang: its libraries) and, for cycles, LLVM 17 or later (Debian and
 Ubuntu: apt install llvm-19).
 """
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,6 +17,16 @@ _LIMIT = {"int8": 127, "int4": 7}
 # Shrinking the range clips a row's largest values and makes the others finer. At 4 bits that often
 # raises the cosine between the row and its integers; at 8 bits it does not matter.
 _INT4_SHRINKS = np.linspace(0.55, 1.0, 19)
+
+
+# Rows that are worked on at once: what is computed on the way takes some hundred bytes a row.
+_BLOCK_ROWS = 1 << 16
+
+
+def row_blocks(n: int, most: int = _BLOCK_ROWS) -> Iterator[tuple[int, int]]:
+    """First row, and the row after the last, of blocks of at most ``most`` rows that together are ``n``."""
+    for first in range(0, n, most):
+        yield first, min(first + most, n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +49,19 @@ class Rows:
 
     def take(self, order: NDArray[np.int64]) -> Rows:
         """The rows in another order: row ``i`` of the result is row ``order[i]`` of this."""
+        if len(order) == len(self.indptr) - 1 and (order == np.arange(len(order))).all():
+            return self
         lengths = np.diff(self.indptr)[order]
         indptr = np.concatenate(([0], np.cumsum(lengths)))
-        source = np.repeat(self.indptr[order] - indptr[:-1], lengths) + np.arange(indptr[-1])
-        return Rows(indptr, self.columns[source], self.values[source], self.scales[order], self.dim)
+        columns = np.empty(indptr[-1], self.columns.dtype)
+        values = np.empty(indptr[-1], self.values.dtype)
+        for first, last in row_blocks(len(order)):
+            part = slice(int(indptr[first]), int(indptr[last]))
+            moved = np.repeat(self.indptr[order[first:last]] - indptr[first:last], lengths[first:last])
+            source = moved + np.arange(part.start, part.stop)
+            columns[part] = self.columns[source]
+            values[part] = self.values[source]
+        return Rows(indptr, columns, values, self.scales[order], self.dim)
 
 
 def quantize(table: sp.csr_array, values: Values, similarity: Similarity, *, name: str) -> Rows:
@@ -52,11 +73,32 @@ def quantize(table: sp.csr_array, values: Values, similarity: Similarity, *, nam
     Raises:
         ConfigError: if a value is not finite.
     """
-    table = sp.csr_array(table, copy=True).astype(np.float32)
+    n, dim = table.shape
+    # Room for every entry; what is not used is never touched.
+    columns = np.empty(table.nnz, np.int32)
+    stored: NDArray[Any] = np.empty(table.nnz, {"f32": np.float32, "f16": np.float16}.get(values, np.int8))
+    scales = np.empty(n, np.float32)
+    lengths = np.zeros(n + 1, np.int64)
+    end = 0
+    for first, last in row_blocks(n):
+        rows = _quantize_block(table[first:last], values, similarity, name, first)
+        start, end = end, end + len(rows.values)
+        columns[start:end], stored[start:end] = rows.columns, rows.values
+        scales[first:last], lengths[first + 1 : last + 1] = rows.scales, np.diff(rows.indptr)
+    return Rows(np.cumsum(lengths), columns[:end], stored[:end], scales, dim)
+
+
+def _quantize_block(
+    block: sp.csr_array, values: Values, similarity: Similarity, name: str, first: int
+) -> Rows:
+    """Quantise rows from row ``first`` of a table on."""
+    table = sp.csr_array(block, copy=True).astype(np.float32)
     table.sum_duplicates()
     if not np.isfinite(table.data).all():
         row = int(np.searchsorted(table.indptr, np.flatnonzero(~np.isfinite(table.data))[0], "right")) - 1
-        raise ConfigError(f"row {row} of the {name} table holds a value that is not finite; train again")
+        raise ConfigError(
+            f"row {first + row} of the {name} table holds a value that is not finite; train again"
+        )
     table.eliminate_zeros()
     data = table.data.astype(np.float64)
     owner = np.repeat(np.arange(table.shape[0]), np.diff(table.indptr))

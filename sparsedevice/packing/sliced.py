@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.packing.format import SLICE_ROWS
-from sparsedevice.packing.quantize import Rows
+from sparsedevice.packing.quantize import Rows, row_blocks
 
 
 def to_slices(rows: Rows) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.int8]]:
@@ -27,13 +27,15 @@ def to_slices(rows: Rows) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArra
     padded[: len(lengths)] = lengths
     steps = padded.reshape(n_slices, SLICE_ROWS).max(axis=1)
     pointers = np.concatenate(([0], np.cumsum(steps)))
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.arange(rows.indptr[-1]) - rows.indptr[owner]
-    at = entry_offsets(pointers, owner, place)
     columns = np.zeros(SLICE_ROWS * pointers[-1], np.uint8)
     values = np.zeros(SLICE_ROWS * pointers[-1], np.int8)
-    columns[at] = rows.columns
-    values[at] = rows.values
+    for first, last in row_blocks(len(lengths)):
+        part = slice(int(rows.indptr[first]), int(rows.indptr[last]))
+        owner = np.repeat(np.arange(first, last), lengths[first:last])
+        place = np.arange(part.start, part.stop) - rows.indptr[owner]
+        at = entry_offsets(pointers, owner, place)
+        columns[at] = rows.columns[part]
+        values[at] = rows.values[part]
     return pointers.astype(np.uint32), columns, values
 
 
@@ -68,8 +70,13 @@ def from_slices(
 
 def pack_nibbles(values: NDArray[np.int8], pointers: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Sliced int4 values as bytes, uint8[32 * steps]."""
-    low, high = _nibble_entries(pointers)
-    return join_nibbles(values[low], values[high])
+    starts = pointers.astype(np.int64)
+    packed = np.empty(32 * starts[-1], np.uint8)
+    for first, last in row_blocks(len(starts) - 1, 1024):
+        low, high = _nibble_entries(pointers[first : last + 1] - pointers[first])
+        own = values[64 * starts[first] : 64 * starts[last]]
+        packed[32 * starts[first] : 32 * starts[last]] = join_nibbles(own[low], own[high])
+    return packed
 
 
 def unpack_nibbles(packed: NDArray[np.uint8], pointers: NDArray[np.uint32]) -> NDArray[np.int8]:

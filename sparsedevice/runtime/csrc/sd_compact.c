@@ -10,7 +10,7 @@
 #define SLOT_MASK (SD_TABLE_SLOTS - 1)
 #define LANE_STATE 65536u
 /* Lanes that are decoded in turn, so that one's table look-up does not wait for another's. */
-#define SIDE_BY_SIDE 4u
+#define SIDE_BY_SIDE 6u
 #ifdef __clang__
 #define SD_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
@@ -136,9 +136,14 @@ SD_INLINE void decode_run(const sd_lanes *lanes, int gaps, uint32_t low_bits,
             uint32_t numbers = tables->numbers[table * 256 + result];
             uint32_t y = (numbers & 0xFFFF) * (x[i] >> 12) + slot - (numbers >> 16);
             uint32_t filled = y << 16 | (uint32_t)(at[i][0] | at[i][1] << 8);
-            uint32_t take = 0u - (uint32_t)(y < LANE_STATE); /* all ones, or zero */
-            at[i] += 2 & take;
-            x[i] = y ^ ((y ^ filled) & take);
+            uint32_t empty = y < LANE_STATE, all = 0u - empty;
+            if (gaps) { /* GCC would make a branch of the other form here */
+                at[i] += 2 & all;
+                x[i] = y ^ ((y ^ filled) & all);
+            } else {
+                at[i] += empty ? 2 : 0;
+                x[i] = empty ? filled : y;
+            }
             if (gaps) {
                 result = (result << low_bits) + next[i] + (low_bits ? low[i][j] : 0);
                 next[i] = result + 1;
