@@ -44,9 +44,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("run"),
     model: Annotated[
         str,
-        typer.Option(
-            help="What is learnt: mf, lightgcn, pooled, elsa, or dlrm for a click log (docs/models.md)."
-        ),
+        typer.Option(help="mf, lightgcn, pooled, elsa, multvae, or dlrm for a click log (docs/models.md)."),
     ] = "mf",
     method: Annotated[
         str, typer.Option(help=f"How the shape is found and moved: {', '.join(METHODS)}.")

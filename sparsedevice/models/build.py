@@ -15,6 +15,7 @@ from sparsedevice.errors import ConfigError
 from sparsedevice.models.elsa import ItemAutoencoder
 from sparsedevice.models.lightgcn import LightGCN
 from sparsedevice.models.mf import MatrixFactorization
+from sparsedevice.models.multvae import MultVAE
 from sparsedevice.models.pooled import PooledTower
 from sparsedevice.models.rows import Model
 from sparsedevice.sparse.budget import fixed_lengths, global_lengths
@@ -122,6 +123,8 @@ def model_of(
     if config.model == "pooled":
         counts = np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.int64)
         return PooledTower(tables["items"], movers, config, counts, teacher=teacher)
+    if config.model == "multvae":
+        return MultVAE(tables["items"], movers, config)
     if config.model == "lightgcn":
         return LightGCN(tables["users"], tables["items"], movers, config, matrix)
     return MatrixFactorization(

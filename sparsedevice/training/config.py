@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 from sparsedevice.errors import ConfigError
 
 Value = TypeVar("Value")
-MODELS = ("mf", "lightgcn", "elsa", "pooled")
+MODELS = ("mf", "lightgcn", "elsa", "pooled", "multvae")
 # Models without user rows: the user is her history.
-HISTORY_MODELS = ("elsa", "pooled")
+HISTORY_MODELS = ("elsa", "pooled", "multvae")
 SPARSE = ("both", "items")
 # Rows that are both outputs and parts of the query move twice.
-LEARNING_RATE = {"mf": 1.0, "lightgcn": 0.3, "elsa": 0.3, "pooled": 0.3}
+LEARNING_RATE = {"mf": 1.0, "lightgcn": 0.3, "elsa": 0.3, "pooled": 0.3, "multvae": 0.3}
 # A step of LightGCN costs the whole graph whatever its batch.
 BATCH_USERS = {"lightgcn": 1024}
 LAYERS = 3
@@ -32,8 +32,8 @@ class TrainConfig:
     """Settings of a run; None means "by rule" until ``resolve`` has filled it in.
 
     Attributes:
-        model: what is learnt: "mf" or "lightgcn" (users and items); "pooled" or "elsa" (items alone; a user
-            is the sum of her history's rows).
+        model: what is learnt: "mf" or "lightgcn" (users and items); "pooled", "elsa" or "multvae" (items
+            alone; a user is the sum of her history's rows).
         method: named preset of dynamic sparse training.
         sparsity: share of zero entries; 0 trains dense tables.
         sparse: "both" tables sparse, or "items" only (users stay dense in training and are not meant to be
@@ -178,8 +178,8 @@ class TrainConfig:
     def _check_model(self) -> None:
         if self.teacher_weight is not None and (self.teacher is None or not 0 < self.teacher_weight <= 1):
             raise ConfigError(f"teacher_weight {self.teacher_weight!r} needs a teacher, and is above 0 to 1")
-        if self.teacher is not None and self.model == "lightgcn":
-            raise ConfigError("model 'lightgcn' learns from no teacher; choose mf, pooled or elsa")
+        if self.teacher is not None and self.model in ("lightgcn", "multvae"):
+            raise ConfigError(f"model {self.model!r} learns from no teacher; choose mf, pooled or elsa")
         if self.history_power is not None and not 0 <= self.history_power <= 1:
             raise ConfigError(
                 f"history_power {self.history_power!r} is outside 0 to 1; choose for example 0.5"
@@ -264,7 +264,7 @@ def default_temperature(model: str, n_users: int, n_items: int, n_interactions: 
 
     A user who is her history has no row to fit, and a lower temperature suits her.
     """
-    if model == "pooled":
+    if model in ("pooled", "multvae"):
         return 0.09
     return 0.15 if _is_dense(n_users, n_items, n_interactions) else 0.1
 

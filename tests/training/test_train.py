@@ -122,6 +122,7 @@ def test_same_seed_same_files_and_another_seed_others(tmp_path: Path) -> None:
         ("mf", "blocks", 7),
         ("elsa", "sparserec", 7),
         ("pooled", "sparserec", 7),
+        ("multvae", "sparserec", 7),
         ("lightgcn", "sparserec", 7),
         ("lightgcn", "projected", 33),
     ],
