@@ -216,7 +216,7 @@ class TrainConfig:
             teacher_weight=_default(self.teacher_weight, None if self.teacher is None else TEACHER_WEIGHT),
             temperature2=_default(self.temperature2, 1.1 if self.loss == "bsl" else None),
             margin=_default(self.margin, 0.4 if self.loss == "ccl" else None),
-            negative_weight=_default(self.negative_weight, 150.0 if self.loss == "ccl" else None),
+            negative_weight=_default(self.negative_weight, 20.0 if self.loss == "ccl" else None),
         )
 
     def to_json(self) -> dict[str, Any]:
