@@ -15,6 +15,7 @@ HEADER_NAME, SOURCE_NAME = "sparsedevice.h", "sparsedevice.c"
 FILES = (
     "sd_core.c",
     "sd_crc32.c",
+    "sd_fold.c",
     "sd_query.c",
     "sd_scan.c",
     "sd_text.c",

@@ -32,6 +32,7 @@ from sparsedevice.packing.entropy import (
     lane_starts,
     low_bits,
 )
+from sparsedevice.packing.fold_in import RULE_BYTES
 from sparsedevice.packing.format import Header, Kind
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.streams import Sink, Source, deflate
@@ -65,6 +66,8 @@ def write_parts(content: Content) -> tuple[bytes, bytes]:
     if content.metadata is not None:
         sink.number(len(content.metadata))
         sink.raw(content.metadata)
+    if content.rule is not None:
+        sink.raw(content.rule)
     return sink.data(), words.data()
 
 
@@ -93,9 +96,10 @@ def read_parts(body: bytes, words: memoryview, result_bytes: int) -> Content:
     weights = source.planes(header.n_items, 4) if parts.weights else None
     matrix = source.planes(header.dim * header.dim, 4) if parts.matrix else None
     metadata = bytes(source.raw(source.number())) if parts.metadata else None
+    rule = bytes(source.raw(RULE_BYTES)) if parts.rule else None
     source.end()
     coded.end()
-    content = Content(header, items, users, strings, seen, weights, matrix, metadata)
+    content = Content(header, items, users, strings, seen, weights, matrix, metadata, rule)
     if least_bytes(content) > result_bytes:
         raise PackedFileError("body", f"the rows do not fit the {result_bytes} bytes that the file promises")
     return content

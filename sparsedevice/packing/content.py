@@ -74,6 +74,7 @@ class Content:
         weights: bits of the fold-in weights, uint32[n_items]; None where the file has none.
         matrix: bits of the fold-in matrix, uint32[dim * dim]; None where the file has none.
         metadata: the JSON; None where the file has none.
+        rule: the fold-in rule, 20 bytes; None where the file has none.
     """
 
     header: Header
@@ -84,6 +85,7 @@ class Content:
     weights: NDArray[np.uint32] | None
     matrix: NDArray[np.uint32] | None
     metadata: bytes | None
+    rule: bytes | None
 
 
 STRING_KINDS = (Kind.ITEM_ID_POINTERS, Kind.USER_ID_POINTERS, Kind.TITLE_POINTERS)
@@ -98,6 +100,7 @@ class Optional:
     weights: bool
     matrix: bool
     metadata: bool
+    rule: bool
 
     def string_kinds(self, header: Header) -> list[Kind]:
         """The lists of strings that the file has, in order."""
@@ -112,7 +115,10 @@ def put_head(sink: Sink, content: Content) -> None:
         sink.number(count)
     there = (
         Kind.TITLE_POINTERS in content.strings,
-        *(part is not None for part in (content.seen, content.weights, content.matrix, content.metadata)),
+        *(
+            part is not None
+            for part in (content.seen, content.weights, content.matrix, content.metadata, content.rule)
+        ),
     )
     codes = VALUES.index(header.values), LAYOUTS.index(header.layout), SIMILARITIES.index(header.similarity)
     sink.raw(bytes([*codes, sum(flag << i for i, flag in enumerate(there))]))
@@ -130,14 +136,14 @@ def take_head(source: Source) -> tuple[Header, Optional]:
         raise PackedFileError(
             "body", f"{n_items} items, {n_users} users, {dim} columns is outside the format"
         )
-    if values >= len(VALUES) or layout >= len(LAYOUTS) or similarity >= len(SIMILARITIES) or there >= 32:
+    if values >= len(VALUES) or layout >= len(LAYOUTS) or similarity >= len(SIMILARITIES) or there >= 64:
         raise PackedFileError("body", f"unknown codes {values}, {layout}, {similarity}, {there}")
     header = Header(n_items, n_users, dim, VALUES[values], LAYOUTS[layout], SIMILARITIES[similarity], 0, 0, 0)
     if (header.layout == "sliced" and choose_layout(header.values, dim) != "sliced") or (
         there & 2 and not n_users
     ):
         raise PackedFileError("body", "the codes do not go together")
-    return header, Optional(*(bool(there >> i & 1) for i in range(5)))
+    return header, Optional(*(bool(there >> i & 1) for i in range(6)))
 
 
 def read_content(packed: PackedFile) -> Content:
@@ -158,6 +164,7 @@ def read_content(packed: PackedFile) -> Content:
         words(Kind.FOLD_WEIGHTS),
         words(Kind.FOLD_MATRIX),
         packed.section(Kind.METADATA).tobytes() if Kind.METADATA in packed.sections else None,
+        packed.section(Kind.FOLD_RULE).tobytes() if Kind.FOLD_RULE in packed.sections else None,
     )
 
 
@@ -180,6 +187,8 @@ def build_file(content: Content) -> bytes:
             parts[kind] = words.astype("<u4").tobytes()
     if content.metadata is not None:
         parts[Kind.METADATA] = content.metadata
+    if content.rule is not None:
+        parts[Kind.FOLD_RULE] = content.rule
     header = replace(
         header,
         nnz_items=len(content.items.values),

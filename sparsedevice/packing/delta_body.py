@@ -32,6 +32,7 @@ from sparsedevice.packing.delta_rows import (
     take_strings,
     take_words,
 )
+from sparsedevice.packing.fold_in import RULE_BYTES
 from sparsedevice.packing.format import Header, Kind
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.streams import Sink, Source
@@ -68,6 +69,8 @@ def write_body(base: Content, new: Content) -> tuple[bytes, dict[str, dict[str, 
         put_words(sink, _old_matrix(base, new.header.dim), new.matrix)
     if new.metadata is not None:
         put_strings(sink, _single(base.metadata or b""), _single(new.metadata))
+    if new.rule is not None:
+        sink.raw(new.rule)
     return sink.data(), counts
 
 
@@ -103,8 +106,9 @@ def read_body(base: Content, body: bytes, result_bytes: int) -> Content:
     metadata = None
     if parts.metadata:
         metadata = take_strings(source, _single(base.metadata or b"")).data.tobytes()
+    rule = bytes(source.raw(RULE_BYTES)) if parts.rule else None
     source.end()
-    content = Content(header, item_rows, user_rows, strings, seen, weights, matrix, metadata)
+    content = Content(header, item_rows, user_rows, strings, seen, weights, matrix, metadata, rule)
     if least_bytes(content) > result_bytes:
         raise PackedFileError("body", f"the rows do not fit the {result_bytes} bytes that the delta promises")
     return content

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Literal, get_args
 
 from sparsedevice.errors import ConfigError, PackedFileError
+from sparsedevice.packing.fold_in import RULE_BYTES
 
 Values = Literal["f32", "f16", "int8", "int4"]
 Layout = Literal["csr", "sliced"]
@@ -64,6 +65,7 @@ class Kind(IntEnum):
     FOLD_WEIGHTS = 19
     FOLD_MATRIX = 20
     METADATA = 21
+    FOLD_RULE = 22
 
 
 ITEM_KINDS = (Kind.ITEM_POINTERS, Kind.ITEM_COLUMNS, Kind.ITEM_VALUES, Kind.ITEM_SCALES)
@@ -311,6 +313,7 @@ def _check_lengths(header: Header, sections: Mapping[Kind, Section]) -> None:
         Kind.TITLE_POINTERS: 4 * (n + 1),
         Kind.FOLD_WEIGHTS: 4 * n,
         Kind.FOLD_MATRIX: 4 * header.dim * header.dim,
+        Kind.FOLD_RULE: RULE_BYTES,
     }
     for kind, section in sections.items():
         if section.length != expected.get(kind, section.length):

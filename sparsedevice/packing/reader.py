@@ -13,8 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sparsedevice.errors import PackedFileError, SparseDeviceError
-from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.errors import ConfigError, PackedFileError, SparseDeviceError
+from sparsedevice.packing.fold_in import FoldIn, decode_rule
 from sparsedevice.packing.format import (
     SLICE_ROWS,
     VERSION,
@@ -180,13 +180,23 @@ class PackedFile:
 
     @cached_property
     def fold_in(self) -> FoldIn:
-        """How a history becomes a query."""
+        """How a history becomes a query.
+
+        Raises:
+            PackedFileError: if the rule is not as the format says.
+        """
         weights = matrix = None
         if Kind.FOLD_WEIGHTS in self.sections:
             weights = self.section(Kind.FOLD_WEIGHTS, "<f4")
         if Kind.FOLD_MATRIX in self.sections:
             matrix = self.section(Kind.FOLD_MATRIX, "<f4").reshape(self.dim, self.dim)
-        return FoldIn(weights, matrix)
+        if Kind.FOLD_RULE not in self.sections:
+            return FoldIn(weights, matrix)
+        try:
+            rule = decode_rule(self.section(Kind.FOLD_RULE).tobytes(), self.similarity)
+        except ConfigError as error:
+            raise PackedFileError("fold-in", str(error)) from None
+        return FoldIn(weights, matrix, rule)
 
     @cached_property
     def metadata(self) -> dict[str, str]:

@@ -53,6 +53,7 @@ def verify_file(packed: PackedFile) -> None:
     for kind in (Kind.FOLD_WEIGHTS, Kind.FOLD_MATRIX):
         if not np.isfinite(packed.section(kind, "<f4")).all():
             raise PackedFileError("fold-in", f"section {kind.name} holds a number that is not finite")
+    packed.fold_in  # noqa: B018 (reads the rule, which checks it)
     parse_metadata(packed.section(Kind.METADATA).tobytes())
 
 

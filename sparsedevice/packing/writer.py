@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sparsedevice.errors import ConfigError
 from sparsedevice.files import atomic_file
-from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.packing.fold_in import FoldIn, encode_rule
 from sparsedevice.packing.format import (
     MAX_DIM,
     MAX_ITEMS,
@@ -104,7 +104,7 @@ def pack(
     _check_arguments(items, item_ids, titles, users, user_ids, seen, values, similarity)
     chosen: Layout = _layout(layout, values, dim)
     fold_in = fold_in or FoldIn()
-    fold_in.check(n_items, dim)
+    fold_in.check(n_items, dim, similarity)
 
     rows = quantize(items, values, similarity, name="item")
     order = np.argsort(-np.diff(rows.indptr), kind="stable")
@@ -135,6 +135,8 @@ def pack(
         parts[Kind.FOLD_WEIGHTS] = ordered.weights.astype("<f4").tobytes()
     if ordered.matrix is not None:
         parts[Kind.FOLD_MATRIX] = np.ascontiguousarray(ordered.matrix, "<f4").tobytes()
+    if ordered.rule is not None:
+        parts[Kind.FOLD_RULE] = encode_rule(ordered.rule)
     if metadata:
         parts[Kind.METADATA] = _metadata(metadata)
 

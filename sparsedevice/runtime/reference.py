@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sparsedevice.errors import ConfigError, UnknownIdError
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.reader import PackedFile
+from sparsedevice.runtime.reference_fold import refined
 from sparsedevice.runtime.recommender import (
     Exclude,
     Recommendations,
@@ -137,12 +138,8 @@ class NumpyRecommender(Recommender):
             weight = 1.0 if rule.weights is None else float(rule.weights[row])
             a, b = rows.indptr[row], rows.indptr[row + 1]
             total[rows.columns[a:b]] += weight * float(rows.scales[row]) * rows.values[a:b].astype(np.float64)
-        if rule.matrix is None:
-            return self.query(total)
-        q = np.zeros(self.packed.dim)
-        for column in range(self.packed.dim):
-            q += rule.matrix[:, column].astype(np.float64) * total[column]
-        return self.query(q)
+        known = np.unique(history)
+        return self.query(refined(rows, rule, known, total) if len(known) else total)
 
     def query(self, q: NDArray[np.float64]) -> Query:
         """Quantise a query, or bring it to float32 on the float path."""

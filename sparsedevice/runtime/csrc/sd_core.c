@@ -167,6 +167,7 @@ static sd_status check_lengths(sd_model *model) {
         [SD_K_TITLE_POINTERS] = 4 * (n + 1),
         [SD_K_FOLD_WEIGHTS] = 4 * n,
         [SD_K_FOLD_MATRIX] = 4 * (uint64_t)model->dim * model->dim,
+        [SD_K_FOLD_RULE] = SD_RULE_BYTES,
     };
     for (uint32_t kind = 1; kind <= SD_KINDS; kind++) {
         uint64_t length = model->lengths[kind];

@@ -10,6 +10,8 @@
 #define SD_MAX_DIM 4096u
 #define SD_MAX_BYTE_DIM 256u
 #define SD_MAX_STRING 65535u
+#define SD_MAX_F32 3.4028234663852886e38f
+#define SD_RULE_BYTES 20u
 /* Rows whose scores are computed before they are compared with the best so far: 4 KB of floats. */
 #define SD_CHUNK_ROWS 1024u
 
@@ -48,7 +50,8 @@ enum sd_kind {
     SD_K_TITLE_BYTES,
     SD_K_FOLD_WEIGHTS,
     SD_K_FOLD_MATRIX,
-    SD_K_METADATA
+    SD_K_METADATA,
+    SD_K_FOLD_RULE
 };
 
 /* Little-endian reads from any address. sd_open refuses machines of the other byte order. */
@@ -252,6 +255,33 @@ typedef struct sd_arena {
 
 /* NULL where scratch is too small. */
 void *sd_take(sd_arena *arena, uint64_t bytes);
+
+/* sum[column] += weight * scale * value, in double and in this order. Columns beyond dim, which
+ * only an unverified file has, are dropped. */
+void sd_add_row(const sd_model *model, sd_table table, uint32_t row, double weight, double *sum);
+
+/* Half to even, for |x| <= 2^51. */
+int32_t sd_round_even(double x);
+
+double sd_square_root(double x);
+
+enum { SD_RULE_RIDGE = 1, SD_RULE_STEPS = 2 };
+enum { SD_MAX_SOLVE = 64, SD_MAX_STEPS = 16, SD_MAX_SAMPLE = 65536, SD_MAX_SHARPNESS = 350 };
+
+/* What follows the weighted sum; kind 0: nothing (docs/format.md, "The fold-in rule"). */
+typedef struct sd_rule {
+    uint32_t kind, count, rows;
+    double a, b;
+} sd_rule;
+
+/* *valid is 0, and the rule is none, where the section is not as the format says. */
+sd_rule sd_fold_rule(const sd_model *model, int *valid);
+
+/* The query of a history of sorted rows, at least one, into q, which holds zeros. memory has
+ * sd_fold_bytes, aligned for doubles. */
+uint64_t sd_fold_bytes(const sd_model *model);
+void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, void *memory,
+                double *q);
 
 uint64_t sd_query_bytes(const sd_model *model, const sd_request *request);
 sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_arena *arena,

@@ -63,10 +63,7 @@ sd_status sd_row(const sd_model *model, sd_table table, uint32_t row, uint16_t *
 
 static double magnitude(double x) { return x < 0 ? -x : x; }
 
-/* sum[column] += weight * scale * value, in double and in this order. Columns beyond dim, which
- * only an unverified file has, are dropped. */
-static void add_row(const sd_model *model, sd_table table, uint32_t row, double weight,
-                    double *sum) {
+void sd_add_row(const sd_model *model, sd_table table, uint32_t row, double weight, double *sum) {
     sd_cursor at = sd_cursor_at(model, table, row);
     double factor = weight * (double)at.scale;
     int integer = model->values >= SD_INT8;
@@ -80,7 +77,7 @@ static void add_row(const sd_model *model, sd_table table, uint32_t row, double 
 }
 
 /* Half to even, for |x| <= 2^51. */
-static int32_t round_even(double x) {
+int32_t sd_round_even(double x) {
     const double shift = 6755399441055744.0; /* 1.5 * 2^52 */
     volatile double shifted = x + shift;
     return (int32_t)(shifted - shift);
@@ -92,7 +89,7 @@ static uint32_t table_entries(const sd_model *model) {
 
 /* One instruction, rounded right. (__builtin_sqrt is that too, but where the compiler has to set
  * errno, as it does without -fno-math-errno, it also calls the C library.) */
-static double square_root(double x) {
+double sd_square_root(double x) {
 #if defined(SD_X86)
     __asm__("sqrtsd %1, %0" : "=x"(x) : "x"(x));
     return x;
@@ -133,12 +130,12 @@ static void quantize(const sd_model *model, const double *q, sd_query *query, vo
     if (integer) {
         uint32_t square = 0;
         for (uint32_t i = 0; i < dim; i++) {
-            int32_t v = round_even(q[i] * inverse);
+            int32_t v = sd_round_even(q[i] * inverse);
             table[i] = (int8_t)v;
             square += (uint32_t)(v * v);
         }
         query->scale = model->similarity == SD_DOT ? (float)(amax / 127)
-                                                   : (float)(1 / square_root((double)square));
+                                                   : (float)(1 / sd_square_root((double)square));
         return;
     }
     double length = 1;
@@ -147,7 +144,7 @@ static void quantize(const sd_model *model, const double *q, sd_query *query, vo
         double square = 0;
         for (uint32_t i = 0; i < dim; i++)
             square += q[i] / amax * (q[i] / amax);
-        length = square_root(square);
+        length = sd_square_root(square);
         for (uint32_t i = 0; i < dim; i++)
             numbers[i] = (float)(q[i] / amax / length);
         return;
@@ -158,50 +155,8 @@ static void quantize(const sd_model *model, const double *q, sd_query *query, vo
 
 uint64_t sd_query_bytes(const sd_model *model, const sd_request *request) {
     uint64_t history = request->source == SD_FROM_HISTORY ? 4 * (uint64_t)request->n_history : 0;
-    return 4 * (uint64_t)table_entries(model) + 2 * 8 * (uint64_t)model->dim + history + 4 * 64;
-}
-
-/* Ask for all that the rows of a history need: what leads to them, then their entries. */
-static void prefetch_rows(const sd_model *model, const uint32_t *rows, uint32_t count) {
-    const uint32_t most = 64; /* more would push one another out again */
-    for (uint32_t i = 0; i < count && i < most; i++) {
-        uint64_t pointer = model->layout == SD_SLICED ? rows[i] / SD_SLICE_ROWS : rows[i];
-        SD_PREFETCH(model->sections[SD_K_ITEM_POINTERS] + 4 * pointer);
-        SD_PREFETCH(model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)rows[i]);
-    }
-    for (uint32_t i = 0; i < count && i < most; i++) {
-        sd_cursor at = sd_cursor_at(model, SD_ITEMS, rows[i]);
-        if (at.layout == SD_CSR) {
-            SD_PREFETCH(at.columns + (at.wide ? 2 : 1) * at.begin);
-            uint32_t width = at.kind == SD_F32 ? 4 : at.kind == SD_F16 ? 2 : 1;
-            /* No 64-bit division, which 32-bit ARM has to call a library for. */
-            SD_PREFETCH(at.values + (at.begin * width >> (at.kind == SD_INT4)));
-            continue;
-        }
-        for (uint32_t place = 0; place < at.count; place += at.count - place >= 4 ? 4 : 2) {
-            uint32_t offset = sd_slice_offset(at.count, at.lane, place);
-            SD_PREFETCH(at.columns + offset);
-            SD_PREFETCH(at.values + offset / (at.kind == SD_INT4 ? 2 : 1));
-        }
-    }
-}
-
-static void fold_in(const sd_model *model, const uint32_t *history, uint32_t count, double *sum,
-                    double *q) {
-    const uint8_t *weights = model->sections[SD_K_FOLD_WEIGHTS];
-    const uint8_t *matrix = model->sections[SD_K_FOLD_MATRIX];
-    uint32_t dim = model->dim;
-    double *target = matrix ? sum : q;
-    prefetch_rows(model, history, count);
-    for (uint32_t i = 0; i < count; i++) {
-        double weight = weights ? (double)sd_f32(weights + 4 * (uint64_t)history[i]) : 1.0;
-        add_row(model, SD_ITEMS, history[i], weight, target);
-    }
-    if (!matrix)
-        return;
-    for (uint32_t row = 0; row < dim; row++)
-        for (uint32_t column = 0; column < dim; column++)
-            q[row] += (double)sd_f32(matrix + 4 * ((uint64_t)row * dim + column)) * sum[column];
+    return 4 * (uint64_t)table_entries(model) + 8 * (uint64_t)model->dim + history + 4 * 64 +
+           (history ? sd_fold_bytes(model) : 0);
 }
 
 sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_arena *arena,
@@ -209,11 +164,10 @@ sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_ar
     uint32_t dim = model->dim;
     void *table = sd_take(arena, 4 * (uint64_t)table_entries(model));
     double *q = sd_take(arena, 8 * (uint64_t)dim);
-    double *sum = sd_take(arena, 8 * (uint64_t)dim);
-    if (!table || !q || !sum)
+    if (!table || !q)
         return SD_BAD_REQUEST;
     for (uint32_t i = 0; i < dim; i++)
-        q[i] = sum[i] = 0;
+        q[i] = 0;
     if (request->source == SD_FROM_HISTORY) {
         uint32_t *rows = sd_take(arena, 4 * (uint64_t)request->n_history);
         if (!rows)
@@ -224,12 +178,16 @@ sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_ar
                 return SD_BAD_ROW;
         }
         uint32_t count = sd_sort_unique(rows, request->n_history);
-        fold_in(model, rows, count, sum, q);
+        void *memory = count ? sd_take(arena, sd_fold_bytes(model)) : NULL;
+        if (count && !memory)
+            return SD_BAD_REQUEST;
+        if (count)
+            sd_fold_in(model, rows, count, memory, q);
     } else {
         sd_table from = request->source == SD_FROM_USER ? SD_USERS : SD_ITEMS;
         if (request->row >= (from == SD_USERS ? model->n_users : model->n_items))
             return SD_BAD_ROW;
-        add_row(model, from, request->row, 1.0, q);
+        sd_add_row(model, from, request->row, 1.0, q);
     }
     quantize(model, q, query, table);
     return SD_OK;

@@ -1,0 +1,244 @@
+/* From a history to a query: the weighted sum of its rows, and what the file's rule makes of it
+ * (docs/architecture.md, "Fold-in"). Every number is a double, and every sum has one order, so all
+ * machines come to the same bits. */
+#include "sd_internal.h"
+
+sd_rule sd_fold_rule(const sd_model *model, int *valid) {
+    const uint8_t *p = model->sections[SD_K_FOLD_RULE];
+    sd_rule rule = {0};
+    *valid = 1;
+    if (!p)
+        return rule;
+    uint32_t kind = sd_u32(p), count = sd_u32(p + 4), rows = sd_u32(p + 8);
+    float a = sd_f32(p + 12), b = sd_f32(p + 16);
+    int ridge = kind == SD_RULE_RIDGE && count >= 1 && count <= SD_MAX_SOLVE && rows == 0 &&
+                a > 0 && a <= SD_MAX_F32 && sd_u32(p + 16) == 0;
+    int steps = kind == SD_RULE_STEPS && count >= 1 && count <= SD_MAX_STEPS &&
+                !(count & (count - 1)) && rows >= 1 && rows <= SD_MAX_SAMPLE &&
+                !(rows & (rows - 1)) && a > 0 && a <= SD_MAX_F32 && b > 0 &&
+                b <= SD_MAX_SHARPNESS && model->similarity == SD_COSINE;
+    if (!ridge && !steps) {
+        *valid = 0;
+        return rule;
+    }
+    rule.kind = kind;
+    rule.count = count;
+    rule.rows = rows;
+    rule.a = (double)a;
+    rule.b = (double)b;
+    return rule;
+}
+
+/* One row with its values as doubles, not yet scaled. */
+typedef struct entries {
+    double *values;
+    uint16_t *columns;
+    uint32_t count;
+    double scale;
+} entries;
+
+static void load_row(const sd_model *model, uint32_t row, entries *out) {
+    sd_cursor at = sd_cursor_at(model, SD_ITEMS, row);
+    int integer = model->values >= SD_INT8;
+    out->count = 0;
+    out->scale = (double)at.scale;
+    for (uint32_t i = 0; i < at.count; i++) {
+        uint32_t column = sd_cursor_column(&at, i);
+        if (column >= model->dim)
+            continue; /* only in an unverified file */
+        out->columns[out->count] = (uint16_t)column;
+        out->values[out->count++] =
+            integer ? (double)sd_cursor_integer(&at, i) : (double)sd_cursor_number(&at, i);
+    }
+}
+
+static double row_dot(const entries *row, const double *x) {
+    double sum = 0;
+    for (uint32_t i = 0; i < row->count; i++)
+        sum += row->values[i] * x[row->columns[i]];
+    return row->scale * sum;
+}
+
+static void row_add(const entries *row, double weight, double *target) {
+    double factor = weight * row->scale;
+    for (uint32_t i = 0; i < row->count; i++)
+        target[row->columns[i]] += factor * row->values[i];
+}
+
+static double dot(const double *a, const double *b, uint32_t n) {
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+/* target += matrix * x. */
+static void add_product(const sd_model *model, const double *x, double *target) {
+    const uint8_t *matrix = model->sections[SD_K_FOLD_MATRIX];
+    uint32_t dim = model->dim;
+    for (uint32_t row = 0; matrix && row < dim; row++)
+        for (uint32_t column = 0; column < dim; column++)
+            target[row] += (double)sd_f32(matrix + 4 * ((uint64_t)row * dim + column)) * x[column];
+}
+
+static double weight_of(const sd_model *model, uint32_t row) {
+    const uint8_t *weights = model->sections[SD_K_FOLD_WEIGHTS];
+    return weights ? (double)sd_f32(weights + 4 * (uint64_t)row) : 1.0;
+}
+
+/* e^x: 2^k times a polynomial in the rest, below 1e-8 off. x outside -700 … 700 is brought there.
+ */
+static double exponential(double x) {
+    union {
+        uint64_t bits;
+        double value;
+    } power;
+    if (!(x > -700))
+        x = -700;
+    if (x > 700)
+        x = 700;
+    int32_t k = sd_round_even(x * 1.4426950408889634);
+    double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+    double p = 1.0 / 5040;
+    p = p * r + 1.0 / 720;
+    p = p * r + 1.0 / 120;
+    p = p * r + 1.0 / 24;
+    p = p * r + 1.0 / 6;
+    p = p * r + 0.5;
+    p = p * r + 1;
+    p = p * r + 1;
+    power.bits = (uint64_t)(uint32_t)(k + 1023) << 52;
+    return p * power.value;
+}
+
+/* q to length 1; 0 where it has none. */
+static int normalize(double *q, uint32_t dim) {
+    double length = sd_square_root(dot(q, q, dim));
+    if (!(length > 0))
+        return 0;
+    for (uint32_t i = 0; i < dim; i++)
+        q[i] /= length;
+    return 1;
+}
+
+/* Gradient steps of the sampled softmax on the user's unit vector. */
+static void refine(const sd_model *model, sd_rule rule, const uint32_t *history, uint32_t count,
+                   double *mean, double *pull, entries *row, double *q) {
+    uint32_t dim = model->dim, shift = 0;
+    double total = 0;
+    for (uint32_t i = 0; i < count; i++)
+        total += weight_of(model, history[i]);
+    if (!(total > 0) || !normalize(q, dim))
+        return;
+    for (uint32_t i = 0; i < dim; i++)
+        mean[i] /= total;
+    while (rule.count * rule.rows >> shift > 1)
+        shift++;
+    for (uint32_t step = 0; step < rule.count; step++) {
+        double sum = 0;
+        uint32_t next = 0;
+        for (uint32_t i = 0; i < dim; i++)
+            pull[i] = 0;
+        for (uint32_t i = 0; i < rule.rows; i++) {
+            uint32_t place = i * rule.count + step;
+            uint32_t sampled = (uint32_t)((uint64_t)place * model->n_items >> shift);
+            while (next < count && history[next] < sampled)
+                next++;
+            if (next < count && history[next] == sampled)
+                continue;
+            load_row(model, sampled, row);
+            double e = exponential((row_dot(row, q) - 1) * rule.b);
+            sum += e;
+            row_add(row, e, pull);
+        }
+        double length = rule.a * (double)(rule.count - step) / (double)rule.count;
+        for (uint32_t i = 0; i < dim; i++)
+            q[i] += length * (mean[i] - (sum > 0 ? pull[i] / sum : 0));
+        if (!normalize(q, dim))
+            return;
+    }
+}
+
+/* Conjugate gradients on (a + matrix + sum of weight v v') q = sum of weight v, from 0; r holds the
+ * right side. */
+static void solve(const sd_model *model, sd_rule rule, const uint32_t *history, uint32_t count,
+                  double *r, double *p, double *ap, entries *row, double *q) {
+    uint32_t dim = model->dim;
+    double square = dot(r, r, dim);
+    for (uint32_t i = 0; i < dim; i++)
+        p[i] = r[i];
+    for (uint32_t step = 0; step < rule.count && square > 0; step++) {
+        for (uint32_t i = 0; i < dim; i++)
+            ap[i] = rule.a * p[i];
+        add_product(model, p, ap);
+        for (uint32_t i = 0; i < count; i++) {
+            load_row(model, history[i], row);
+            row_add(row, weight_of(model, history[i]) * row_dot(row, p), ap);
+        }
+        double curvature = dot(p, ap, dim);
+        if (!(curvature > 0))
+            return;
+        double alpha = square / curvature;
+        for (uint32_t i = 0; i < dim; i++) {
+            q[i] += alpha * p[i];
+            r[i] -= alpha * ap[i];
+        }
+        double after = dot(r, r, dim), beta = after / square;
+        for (uint32_t i = 0; i < dim; i++)
+            p[i] = r[i] + beta * p[i];
+        square = after;
+    }
+}
+
+/* Ask for all that the rows of a history need: what leads to them, then their entries. */
+static void prefetch_rows(const sd_model *model, const uint32_t *rows, uint32_t count) {
+    const uint32_t most = 64; /* more would push one another out again */
+    for (uint32_t i = 0; i < count && i < most; i++) {
+        uint64_t pointer = model->layout == SD_SLICED ? rows[i] / SD_SLICE_ROWS : rows[i];
+        SD_PREFETCH(model->sections[SD_K_ITEM_POINTERS] + 4 * pointer);
+        SD_PREFETCH(model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)rows[i]);
+    }
+    for (uint32_t i = 0; i < count && i < most; i++) {
+        sd_cursor at = sd_cursor_at(model, SD_ITEMS, rows[i]);
+        if (at.layout == SD_CSR) {
+            SD_PREFETCH(at.columns + (at.wide ? 2 : 1) * at.begin);
+            uint32_t width = at.kind == SD_F32 ? 4 : at.kind == SD_F16 ? 2 : 1;
+            /* No 64-bit division, which 32-bit ARM has to call a library for. */
+            SD_PREFETCH(at.values + (at.begin * width >> (at.kind == SD_INT4)));
+            continue;
+        }
+        for (uint32_t place = 0; place < at.count; place += at.count - place >= 4 ? 4 : 2) {
+            uint32_t offset = sd_slice_offset(at.count, at.lane, place);
+            SD_PREFETCH(at.columns + offset);
+            SD_PREFETCH(at.values + offset / (at.kind == SD_INT4 ? 2 : 1));
+        }
+    }
+}
+
+uint64_t sd_fold_bytes(const sd_model *model) {
+    return (model->sections[SD_K_FOLD_RULE] ? 34 : 8) * (uint64_t)model->dim;
+}
+
+void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, void *memory,
+                double *q) {
+    uint32_t dim = model->dim;
+    int valid, matrix = model->sections[SD_K_FOLD_MATRIX] != NULL;
+    sd_rule rule = sd_fold_rule(model, &valid);
+    double *sum = memory;
+    prefetch_rows(model, history, count);
+    for (uint32_t i = 0; i < dim; i++)
+        sum[i] = 0;
+    for (uint32_t i = 0; i < count; i++)
+        sd_add_row(model, SD_ITEMS, history[i], weight_of(model, history[i]), sum);
+    entries row = {sum + 3 * dim, (uint16_t *)(sum + 4 * dim), 0, 0};
+    if (rule.kind == SD_RULE_RIDGE) {
+        solve(model, rule, history, count, sum, sum + dim, sum + 2 * dim, &row, q);
+        return;
+    }
+    if (matrix)
+        add_product(model, sum, q);
+    for (uint32_t i = 0; !matrix && i < dim; i++)
+        q[i] = sum[i];
+    if (rule.kind == SD_RULE_STEPS)
+        refine(model, rule, history, count, sum, sum + dim, &row, q);
+}
