@@ -91,6 +91,10 @@ def train(
         bool,
         typer.Option("--refit", help="Train again on train and validation with what validation chose."),
     ] = False,
+    fold_in: Annotated[
+        Literal["auto", "sum", "matrix", "ridge", "steps"] | None,
+        typer.Option(help="How a device turns a history into a user; auto chooses on validation."),
+    ] = None,
     sparse: Annotated[
         Literal["both", "items"],
         typer.Option(help="Which tables are sparse in training.", rich_help_panel=METHOD),
@@ -311,6 +315,7 @@ def train(
         "validation_every": validation_every,
         "refit": refit or None,
         **({} if budget is None else budgeted),
+        "fold_in": fold_in,
         "device": device,
     }
     given = {name: value for name, value in settings.items() if value is not None}

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save
 from sparsedevice.data import Interactions, Split
 from sparsedevice.errors import RunError, SparseDeviceError
 from sparsedevice.files import atomic_folder, read_json, write_json
-from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.packing.fold_in import FoldIn, decode_rule, encode_rule
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.vocabulary import Vocabulary
 
@@ -83,6 +83,8 @@ class Run:
         if self.fold_in.matrix is not None:
             tables["fold_in.matrix"] = np.ascontiguousarray(self.fold_in.matrix, dtype=np.float32)
         tables |= {f"curvature.{name}": values for name, values in self.curvature.items()}
+        if self.fold_in.rule is not None:
+            tables["fold_in.rule"] = np.frombuffer(encode_rule(self.fold_in.rule), np.uint8)
         with atomic_folder(path) as folder:
             write_json(
                 folder / "config.json",
@@ -143,7 +145,7 @@ class Run:
                 _unpack("users", tables) if "users.values" in tables else None,
                 split,
                 str(config["similarity"]),
-                FoldIn(tables.get("fold_in.weights"), tables.get("fold_in.matrix")),
+                _fold_in(tables, str(config["similarity"])),
                 read_json(path / "metrics.json"),
                 dict(config.get("source", {})),
                 {name: tables[key] for name in ("users", "items") if (key := f"curvature.{name}") in tables},
@@ -178,6 +180,15 @@ def _unpack(name: str, tables: dict[str, NDArray[Any]]) -> scipy.sparse.csr_arra
     )
     table.check_format(full_check=True)
     return table
+
+
+def _fold_in(tables: dict[str, NDArray[Any]], similarity: str) -> FoldIn:
+    rule = tables.get("fold_in.rule")
+    return FoldIn(
+        tables.get("fold_in.weights"),
+        tables.get("fold_in.matrix"),
+        None if rule is None else decode_rule(rule.tobytes(), similarity),
+    )
 
 
 def _interactions(split: Split) -> dict[str, NDArray[Any]]:

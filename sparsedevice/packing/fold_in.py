@@ -153,6 +153,8 @@ def decode_rule(data: bytes, similarity: str) -> Ridge | Steps:
     Raises:
         ConfigError: if it is not as the format says.
     """
+    if len(data) != RULE_BYTES:
+        raise ConfigError(f"a fold-in rule has {RULE_BYTES} bytes, not {len(data)}")
     kind, count, rows, first, second = _WORDS.unpack(data)
     rule: Ridge | Steps
     if kind == _RIDGE:

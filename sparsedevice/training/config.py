@@ -24,6 +24,7 @@ BUDGET_FOR = ("packed", "compact")
 VALUES = (None, "f32", "f16", "int8", "int4")
 PRECISION = (None, "float32", "bfloat16")
 FINISH = ("full", "pruned")
+FOLD_IN = ("auto", "sum", "matrix", "ridge", "steps")
 LOSSES = ("softmax", "bsl", "bpr", "ccl")
 
 
@@ -83,6 +84,8 @@ class TrainConfig:
         budget_users: whether the file ships user rows and what users have seen.
         values: coding of values that ``export`` takes where none is named.
         fold_matrix: whether the fold-in rule may have a matrix, 4 dim² bytes.
+        fold_in: how a device turns a history into a user: "sum" of its rows, the sum times a "matrix",
+            "ridge" regression on the history, or gradient "steps" of the loss; "auto" chooses on validation.
         seed: of everything random.
         threads: CPU threads; None takes all cores.
         device: torch device.
@@ -137,6 +140,7 @@ class TrainConfig:
     budget_users: bool = False
     values: str | None = None
     fold_matrix: bool = True
+    fold_in: str = "auto"
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
@@ -152,6 +156,7 @@ class TrainConfig:
             ("values", VALUES),
             ("loss", LOSSES),
             ("finish", FINISH),
+            ("fold_in", FOLD_IN),
         ):
             if getattr(self, name) not in choices:
                 known = ", ".join(filter(None, choices))

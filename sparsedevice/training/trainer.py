@@ -257,8 +257,9 @@ def _fit_pass(
         fold_in, fold_metrics = same_fold_in(first["fold_in"], items, users, model.similarity, matrix)
     elif fold:
         fold_in, fold_metrics = choose_fold_in(
-            items, users if config.fold_matrix else None, model.similarity, matrix, validation, config.seed
-        )
+            items, users, model.similarity, matrix, validation, config.seed,
+            wanted=config.fold_in, temperature=config.temperature, with_matrix=config.fold_matrix,
+        )  # fmt: skip
     position = trainer.position
     metrics: dict[str, Any] = {
         "training": {

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from sparsedevice.packing import FoldIn, PackedInfo, pack
+from sparsedevice.packing import FoldIn, PackedInfo, Ridge, Steps, pack
 from sparsedevice.packing.format import ENTRY_BYTES, HEADER_BYTES, Kind, decode_head, encode_head
 
 N_ITEMS, N_USERS, DIM = 70, 5, 12
@@ -31,6 +31,7 @@ def write_small(
     items, users, seen = small_tables()
     weights = (1 + np.arange(N_ITEMS) % 3).astype(np.float32)
     matrix = (np.eye(DIM) + np.eye(DIM, k=1) / 4).astype(np.float32)
+    rule = Steps(4, 16, 1.0, 8.0) if similarity == "cosine" else Ridge(2.0, 4)
     return pack(
         path,
         items,
@@ -42,7 +43,7 @@ def write_small(
         values=values,  # type: ignore[arg-type]
         layout=layout,
         similarity=similarity,  # type: ignore[arg-type]
-        fold_in=FoldIn(weights, matrix),
+        fold_in=FoldIn(weights, matrix, rule),
         metadata={"model": "mf", "note": '"quoted" \\ é'},
     )
 

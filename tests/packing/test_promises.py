@@ -56,7 +56,35 @@ def f32(number: float) -> bytes:
     return struct.pack("<f", number)
 
 
+def rule(kind: int, count: int, rows: int, first: float, second: float) -> Damage:
+    return body(Kind.FOLD_RULE, 0, u32(kind, count, rows) + f32(first) + f32(second))
+
+
 NAN, INF = float("nan"), float("inf")
+# The small file has steps: 2, 4, 16, 1.0, 8.0.
+BROKEN_RULES = [
+    rule(0, 4, 16, 1.0, 8.0),
+    rule(3, 4, 16, 1.0, 8.0),
+    rule(2, 0, 16, 1.0, 8.0),
+    rule(2, 3, 16, 1.0, 8.0),
+    rule(2, 32, 16, 1.0, 8.0),
+    rule(2, 4, 0, 1.0, 8.0),
+    rule(2, 4, 17, 1.0, 8.0),
+    rule(2, 4, 2**17, 1.0, 8.0),
+    rule(2, 4, 16, 0.0, 8.0),
+    rule(2, 4, 16, NAN, 8.0),
+    rule(2, 4, 16, INF, 8.0),
+    rule(2, 4, 16, 1.0, -8.0),
+    rule(2, 4, 16, 1.0, 351.0),
+    rule(2, 4, 16, 1.0, NAN),
+    rule(1, 0, 0, 1.0, 0.0),
+    rule(1, 65, 0, 1.0, 0.0),
+    rule(1, 4, 1, 1.0, 0.0),
+    rule(1, 4, 0, -1.0, 0.0),
+    rule(1, 4, 0, INF, 0.0),
+    rule(1, 4, 0, 1.0, 1.0),
+    head(30, b"\x01"),  # steps are for cosine
+]
 # (promise, values, layout, damage)
 DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("magic", "int8", "sliced", lambda data: b"PK\x03\x04" + data[4:]),
@@ -67,7 +95,7 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("truncated", "int8", "sliced", lambda data: data[:40]),
     ("truncated", "int8", "sliced", lambda data: data[:100]),
     ("truncated", "int8", "sliced", lambda data: data[:-1]),
-    ("truncated", "int8", "sliced", entry(20, 16, struct.pack("<Q", 2**64 - 1))),
+    ("truncated", "int8", "sliced", entry(21, 16, struct.pack("<Q", 2**64 - 1))),
     ("header-checksum", "int8", "sliced", lambda data: data[:20] + b"\x01" + data[21:]),
     ("counts", "int8", "sliced", head(16, u32(0))),
     ("counts", "int8", "sliced", head(16, u32(2**31))),
@@ -80,8 +108,8 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("codes", "int8", "sliced", head(30, b"\x02")),
     ("codes", "int8", "sliced", head(31, b"\x01")),
     ("codes", "f32", "csr", head(29, b"\x01")),
-    ("sections", "int8", "sliced", head(56, u32(22))),
-    ("sections", "int8", "sliced", entry(20, 0, u32(22))),
+    ("sections", "int8", "sliced", head(56, u32(23))),
+    ("sections", "int8", "sliced", entry(21, 0, u32(23))),
     ("sections", "int8", "sliced", entry(1, 0, u32(1))),
     ("sections", "int8", "sliced", head(20, u32(0))),
     ("contiguous", "int8", "sliced", entry(3, 8, struct.pack("<Q", 64))),
@@ -128,6 +156,7 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("ids", "int8", "sliced", body(Kind.USER_ID_BYTES, 0, b"zzz")),
     ("fold-in", "int8", "sliced", body(Kind.FOLD_WEIGHTS, 0, f32(NAN))),
     ("fold-in", "int8", "sliced", body(Kind.FOLD_MATRIX, 40, f32(INF))),
+    *(("fold-in", "int8", "sliced", damage) for damage in BROKEN_RULES),
     ("metadata", "int8", "sliced", body(Kind.METADATA, 0, b"[")),
     ("metadata", "int8", "sliced", body(Kind.METADATA, 2, b"\x01")),
 ]

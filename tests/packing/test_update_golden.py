@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 
-from sparsedevice.packing import FoldIn, expand, pack, patch
+from sparsedevice.packing import FoldIn, Ridge, expand, pack, patch
 from tests.packing.small import DIM, N_ITEMS, N_USERS, small_tables
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -30,7 +30,7 @@ def write_changed(path: Path) -> None:
         users=users,
         user_ids=[str(99 - i) for i in range(N_USERS)],
         seen=seen,
-        fold_in=FoldIn(weights, (2 * np.eye(DIM)).astype(np.float32)),
+        fold_in=FoldIn(weights, (2 * np.eye(DIM)).astype(np.float32), Ridge(1.5, 5)),
         metadata={"model": "mf", "note": "changed"},
     )
 

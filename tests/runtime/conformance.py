@@ -23,7 +23,7 @@ import pytest
 import scipy.sparse as sp
 
 from sparsedevice.errors import ConfigError, UnknownIdError
-from sparsedevice.packing import FoldIn, PackedFile, pack
+from sparsedevice.packing import FoldIn, PackedFile, Ridge, Steps, pack
 from sparsedevice.runtime.recommender import Recommender
 from sparsedevice.runtime.reference import NumpyRecommender
 
@@ -51,6 +51,12 @@ CASES = [
     *(Case(layout="csr", values=values, dim=dim) for values in EVERY for dim in (7, 300)),
     *(Case(similarity="dot", values=values, fold_in="weights") for values in EVERY),
     *(Case(fold_in="matrix", values=values, dim=33) for values in ("f32", "int8")),
+    *(Case(fold_in=rule, values=values, dim=40) for rule in ("ridge", "steps") for values in ("f32", "int8")),
+    Case(fold_in="ridge+weights", values="int4", dim=20),
+    Case(fold_in="ridge+matrix", values="int4", dim=20, similarity="dot"),
+    Case(fold_in="steps+weights", values="int4", dim=300),
+    Case(fold_in="steps+matrix", values="int4", dim=300),
+    Case(fold_in="steps", n_items=50),
     Case(n_items=1),
     Case(n_items=64, values="int4"),
     Case(n_items=1025),
@@ -84,13 +90,29 @@ def random_rows(rng: np.random.Generator, n: int, dim: int) -> sp.csr_array:
     return sp.csr_array((data, columns.astype(np.int32), indptr), shape=(n, dim))
 
 
+def fold_in_of(case: Case, rng: np.random.Generator) -> FoldIn:
+    """The rule of a case: its parts, joined by "+"."""
+    parts = case.fold_in.split("+")
+    weights = matrix = None
+    if "weights" in parts:
+        weights = rng.random(case.n_items, np.float32) + np.float32(0.1)
+    if "matrix" in parts:
+        matrix = rng.normal(size=(case.dim, case.dim)).astype(np.float32)
+    rule: Ridge | Steps | None = None
+    if "ridge" in parts:
+        rule = Ridge(2.5, 6)
+        matrix = None if matrix is None else (matrix @ matrix.T / np.float32(case.dim)).astype(np.float32)
+    if "steps" in parts:
+        rule = Steps(4, 64, 1.5, 8.0)
+    return FoldIn(weights, matrix, rule)
+
+
 @functools.cache
 def packed_case(case: Case) -> bytes:
     """A file with the random table of a case, users, seen lists and titles."""
     rng = np.random.default_rng(case.seed)
     n, n_users = case.n_items, 9
-    weights = rng.random(n, np.float32) + np.float32(0.1) if case.fold_in == "weights" else None
-    matrix = rng.normal(size=(case.dim, case.dim)).astype(np.float32) if case.fold_in == "matrix" else None
+    fold_in = fold_in_of(case, rng)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "case.sd"
         pack(
@@ -104,7 +126,7 @@ def packed_case(case: Case) -> bytes:
             values=case.values,  # type: ignore[arg-type]
             layout=case.layout,
             similarity=case.similarity,  # type: ignore[arg-type]
-            fold_in=FoldIn(weights, matrix),
+            fold_in=fold_in,
         )
         return path.read_bytes()
 
