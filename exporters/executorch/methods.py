@@ -55,6 +55,17 @@ class Blocks(nn.Module):
         block = torch.div(rows, self.block_rows, rounding_mode="floor")
         return block, rows - block * self.block_rows
 
+    def dot_rows(self, query: Tensor, rows: Tensor) -> Tensor:
+        """Sum over entries of value times query, not scaled, float64[n]; 0 for rows outside the table."""
+        scores = torch.zeros(rows.shape[0], dtype=torch.float64)
+        for i, (start, size) in enumerate(zip(self.starts, self.sizes, strict=True)):
+            inside = (rows >= start) & (rows < start + size)
+            block, lane = self.place(torch.where(inside, rows - start, 0))
+            columns, values = (part[block, lane] for part in self.group(i))
+            looked_up = torch.index_select(query, 0, columns.to(torch.int64).flatten()).reshape(values.shape)
+            scores = torch.where(inside, (values.to(torch.float64) * looked_up).sum(1), scores)
+        return scores
+
     def add_rows(self, total: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
         """``total`` float64[dim] plus the sum of weight times row, added up in the order given."""
         columns, products = [], []
@@ -120,6 +131,43 @@ class Matrix(nn.Module):
     def forward(self, total: Tensor) -> Tensor:
         """See the class."""
         return (self.matrix.to(torch.float64) * total).sum(1)
+
+
+class Step(nn.Module):
+    """``step(query float64[dim], mean float64[dim], rows int64[n], length float64[1]) -> float64[dim]``.
+
+    One gradient step of the fold-in rule from a query of length 1: towards the mean row of the history, away
+    from the softmax-weighted mean of the sampled rows. Those outside the table, -1 for one, are left out.
+    """
+
+    def __init__(self, items: Blocks, sharpness: float) -> None:
+        super().__init__()
+        self.items = items
+        self.sharpness = sharpness
+
+    def forward(self, query: Tensor, mean: Tensor, rows: Tensor, length: Tensor) -> Tensor:
+        """See the class."""
+        known = (rows >= 0) & (rows < self.items.n_rows)
+        safe = torch.where(known, rows, 0)
+        scales = self.items.scales[self.items.place(safe)].to(torch.float64)
+        scores = scales * self.items.dot_rows(query, safe)
+        e = torch.where(known, _exponential((scores - 1.0) * self.sharpness), 0.0)
+        total = e.sum()
+        pull = self.items.add_rows(torch.zeros(self.items.dim, dtype=torch.float64), safe, e * scales)
+        moved = query + length * (mean - pull / torch.where(total > 0, total, 1.0))
+        norm = (moved * moved).sum().sqrt()
+        return moved / torch.where(norm > 0, norm, 1.0)
+
+
+def _exponential(x: Tensor) -> Tensor:
+    """e^x by the polynomial that all backends use."""
+    x = x.clamp(-700.0, 700.0)
+    k = torch.round(x * 1.4426950408889634)
+    r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10
+    p = torch.full_like(r, 1 / 5040)
+    for coefficient in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0):
+        p = p * r + coefficient
+    return p * torch.pow(torch.full_like(k, 2.0), k)
 
 
 class Top(nn.Module):

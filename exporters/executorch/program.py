@@ -11,10 +11,11 @@ import torch
 from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
 from sparsedevice.files import atomic_file
-from sparsedevice.packing import PackedFile
+from sparsedevice.packing import PackedFile, Steps
 
 from ..blocks import cut
-from .methods import FOLD_ROWS, Blocks, Fold, Matrix, Row, Top
+from ..refuse import refuse_ridge
+from .methods import FOLD_ROWS, Blocks, Fold, Matrix, Row, Step, Top
 
 MODEL_NAME = "model.pte"
 #: A group costs instructions in the program, a few kilobytes each.
@@ -26,7 +27,11 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
 
     Returns:
         The names of the files written.
+
+    Raises:
+        TargetError: if the file folds histories in by ridge.
     """
+    refuse_ridge(packed, "executorch")
     rows = packed.item_rows
     items = Blocks(cut(rows, MAX_GROUPS), rows.scales, packed.dim)
     row = (torch.zeros(1, dtype=torch.int64),)
@@ -43,6 +48,18 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
         methods["item"] = (Row(items), row)
     if packed.fold_in.matrix is not None:
         methods["matrix"] = (Matrix(np.array(packed.fold_in.matrix)), (total,))
+    if isinstance(packed.fold_in.rule, Steps):
+        rule = packed.fold_in.rule
+        methods["step"] = (
+            Step(items, float(np.float32(rule.sharpness))),
+            # Two tensors: export takes one that comes twice for one input.
+            (
+                total,
+                total.clone(),
+                torch.zeros(rule.rows, dtype=torch.int64),
+                torch.ones(1, dtype=torch.float64),
+            ),
+        )
     if packed.user_rows is not None:
         users = Blocks(cut(packed.user_rows, MAX_GROUPS), packed.user_rows.scales, packed.dim)
         methods["user"] = (Row(users), row)

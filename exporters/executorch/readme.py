@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from string import Template
 
-from sparsedevice.packing import PackedFile
+import numpy as np
+
+from sparsedevice.packing import PackedFile, Steps
 
 from .methods import FOLD_ROWS
 
@@ -31,7 +33,7 @@ for start in range(0, len(history), $chunk):
     chunk = history[start : start + $chunk]
     padded = torch.tensor(chunk + [-1] * ($chunk - len(chunk)))
     query = fold.execute([query, padded])[0].clone()
-$matrix
+$matrix$steps
 eligible = torch.zeros($padded, dtype=torch.bool)
 eligible[: len(rows)] = True
 eligible[history] = False
@@ -43,6 +45,16 @@ print([vocabulary["items"][row] for row, score in zip(best[:5], scores[:5]) if s
 gives one item's row as a query, for its neighbours;$user `top` gives the best rows among the eligible ones,
 best first, equal scores in row order, with minus infinity where fewer are eligible. Row numbers outside the
 table are ignored.
+""")
+
+_STEPS = Template("""
+mean = total / $mass
+query = query / query.norm()
+for step in range($count):
+    sample = [(i * $count + step) * $n_items >> $shift for i in range($rows)]
+    sample = torch.tensor([-1 if row in history else row for row in sample])
+    length = torch.tensor([$length * ($count - step) / $count], dtype=torch.float64)
+    query = program.load_method("step").execute([query, mean, sample, length])[0].clone()
 """)
 
 
@@ -58,13 +70,30 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
     from .program import MAX_GROUPS
 
     last = cut(packed.item_rows, MAX_GROUPS)[-1]
-    matrix = packed.fold_in.matrix is not None
+    matrix = ""
+    if packed.fold_in.matrix is not None:
+        matrix = 'query = program.load_method("matrix").execute([query])[0].clone()\n'
+    rule = packed.fold_in.rule
+    steps = ""
+    if isinstance(rule, Steps):
+        matrix = f"total = query\n{matrix}"
+        if packed.fold_in.weights is not None:
+            matrix = f'weights = sparsedevice.packing.PackedFile.open("model.sd").fold_in.weights\n{matrix}'
+        steps = _STEPS.substitute(
+            count=rule.count,
+            rows=rule.rows,
+            length=repr(float(np.float32(rule.length))),
+            mass="len(history)" if packed.fold_in.weights is None else "float(weights[history].sum())",
+            n_items=packed.n_items,
+            shift=(rule.rows * rule.count).bit_length() - 1,
+        )
     return _TEXT.substitute(
         history=repr(list(history)),
         dim=packed.dim,
         chunk=FOLD_ROWS,
         padded=last.start + last.n_rows,
-        matrix='query = program.load_method("matrix").execute([query])[0].clone()\n' if matrix else "",
+        matrix=matrix,
+        steps=steps,
         item="`item`" if packed.fold_in.weights is not None else "`fold` of one row",
         user=" `user` gives a shipped user's row;" if packed.n_users else "",
     )

@@ -10,7 +10,7 @@ from executorch.runtime import Runtime
 from numpy.typing import NDArray
 
 from sparsedevice.errors import BundleError
-from sparsedevice.packing import PackedFile
+from sparsedevice.packing import PackedFile, Steps
 
 from ..row_recommender import RowRecommender, Rows
 from .methods import FOLD_ROWS
@@ -48,9 +48,7 @@ class ExecutorchRecommender(RowRecommender):
         elif user >= 0:
             query = self._run("user", torch.tensor([user]))[0]
         else:
-            query = self._sum(np.unique(history))
-            if "matrix" in self._methods:
-                query = self._run("matrix", query)[0]
+            query = self._fold_in(np.unique(history))
         n = self.packed.n_items
         eligible = np.zeros(self._padded, bool)
         eligible[:n] = candidates is None
@@ -69,6 +67,26 @@ class ExecutorchRecommender(RowRecommender):
             eligible[found_rows[-1]] = False
             left = min(left, int(eligible.sum())) if left else 0
         return np.concatenate(found_rows), np.concatenate(found_scores)
+
+    def _fold_in(self, history: Rows) -> torch.Tensor:
+        """The query of a history: increasing rows, each once."""
+        total = query = self._sum(history)
+        rule = self.packed.fold_in
+        if "matrix" in self._methods:
+            query = self._run("matrix", total)[0].clone()
+        if not isinstance(rule.rule, Steps):
+            return query
+        mass = len(history) if rule.weights is None else float(rule.weights[history].sum(dtype=np.float64))
+        norm = float(query.norm())
+        if not (mass > 0 and norm > 0):
+            return query
+        query, mean = query / norm, total / mass
+        for step in range(rule.rule.count):
+            sample = rule.rule.sample(step, self.packed.n_items)
+            sample = torch.from_numpy(np.where(np.isin(sample, history), -1, sample))
+            length = torch.tensor([rule.rule.step_length(step)], dtype=torch.float64)
+            query = self._run("step", query, mean, sample, length)[0].clone()
+        return query
 
     def _sum(self, rows: Rows) -> torch.Tensor:
         total = torch.zeros(self.packed.dim, dtype=torch.float64)

@@ -23,11 +23,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from sparsedevice.packing import PackedFile
+from sparsedevice.packing import PackedFile, Steps
 from sparsedevice.packing.format import Similarity
 from sparsedevice.packing.quantize import Rows
 
 from ..blocks import Group, cut
+from ..refuse import refuse_ridge
+from .fold import refine, scatter_sum, weighted_sum
 from .builder import DOUBLE, FLOAT, INT32, INT64, Builder
 
 OPSET = 18
@@ -41,7 +43,11 @@ def build_graph(packed: PackedFile) -> onnx.GraphProto:
 
     Tables are stored as they are packed (one byte a column up to 256 columns; int4 values as int8); no node
     takes a whole table as an operand, so a runtime has nothing to fold, to expand or to prepack.
+
+    Raises:
+        TargetError: if the file folds histories in by ridge.
     """
+    refuse_ridge(packed, "onnx")
     rows = packed.item_rows
     builder = Builder()
     groups = cut(rows)
@@ -95,15 +101,24 @@ def _query(b: Builder, packed: PackedFile, groups: Sequence[Group]) -> str:
     chosen = b.op("Unique", history, name="history_rows", sorted=1, outputs=4)
     padding = np.ones(groups[-1].start + groups[-1].n_rows - n, np.float32)
     b.table("item_scales", np.concatenate((packed.item_rows.scales, padding)))
-    weight = _known(b, "item_scales", n, chosen)
+    scale = _known(b, "item_scales", n, chosen)
+    fold = b.op(
+        "Where", b.op("Less", chosen, nowhere), b.constant(1.0, np.float64), b.constant(0.0, np.float64)
+    )
     if packed.fold_in.weights is not None:
-        fold = _known(b, b.table("fold_weights", np.ascontiguousarray(packed.fold_in.weights)), n, chosen)
-        weight = b.op("Mul", b.op("Where", alike, b.constant(1.0, np.float64), fold), weight)
-    summed = _weighted_sum(b, packed.item_rows, groups, chosen, weight)
-    query = summed
+        table = b.table("fold_weights", np.ascontiguousarray(packed.fold_in.weights))
+        weight = _known(b, table, n, chosen)
+        fold = b.op("Where", alike, fold, weight)
+    summed = weighted_sum(b, packed.dim, groups, chosen, b.op("Mul", fold, scale))
+    query = folded = summed
     if packed.fold_in.matrix is not None:
         matrix = b.cast(b.table("fold_matrix", np.ascontiguousarray(packed.fold_in.matrix)), DOUBLE)
-        query = b.op("Where", alike, summed, b.op("MatMul", matrix, summed))
+        folded = b.op("MatMul", matrix, summed)
+    if isinstance(packed.fold_in.rule, Steps):
+        mass = b.op("ReduceSum", fold, keepdims=0)
+        folded = refine(b, packed.fold_in.rule, packed, groups, (chosen, mass, summed, folded))
+    if folded != summed:
+        query = b.op("Where", alike, summed, folded)
     if packed.user_rows is not None:
         user = _valid_or(b, "user", packed.n_users)
         by_user = b.op("And", b.op("Not", alike), b.op("Less", user, b.ints(packed.n_users)))
@@ -123,27 +138,6 @@ def _known(b: Builder, table: str, n: int, rows: str) -> str:
     return b.op("Where", b.op("Less", rows, b.ints(n)), value, b.constant(0.0, np.float64))
 
 
-def _weighted_sum(b: Builder, rows: Rows, groups: Sequence[Group], chosen: str, weight: str) -> str:
-    """float64[dim]: sum of weight times row over the chosen rows, in the order of rows and of columns."""
-    columns, products = [], []
-    for i, group in enumerate(groups):
-        local = b.op("Sub", chosen, b.ints(group.start))
-        inside = b.op(
-            "And", b.op("GreaterOrEqual", local, b.ints(0)), b.op("Less", local, b.ints(group.n_rows))
-        )
-        at = b.op("Where", inside, local, b.ints(0))
-        block = b.op("Div", at, b.ints(group.block_rows))
-        lane = b.op("Sub", at, b.op("Mul", block, b.ints(group.block_rows)))
-        where = b.op(
-            "Concat", b.op("Unsqueeze", block, b.ints(1)), b.op("Unsqueeze", lane, b.ints(1)), axis=1
-        )
-        here = b.op("Unsqueeze", b.op("Where", inside, weight, b.constant(0.0, np.float64)), b.ints(1))
-        values = b.cast(b.op("GatherND", f"values_{i}", where), DOUBLE)
-        products.append(b.op("Reshape", b.op("Mul", here, values), b.ints(-1)))
-        columns.append(b.op("Reshape", b.cast(b.op("GatherND", f"columns_{i}", where), INT64), b.ints(-1)))
-    return _scatter_sum(b, rows.dim, _concat(b, columns), _concat(b, products))
-
-
 def _user_row(b: Builder, users: Rows, user: str) -> str:
     """float64[dim]: one user's row, cut out of CSR arrays."""
     n = len(users.scales)
@@ -156,16 +150,7 @@ def _user_row(b: Builder, users: Rows, user: str) -> str:
     columns = b.cast(b.op("Slice", "user_columns", start, end), INT64)
     values = b.cast(b.op("Slice", "user_values", start, end), DOUBLE)
     scale = b.cast(b.op("Gather", b.table("user_scales", users.scales), last), DOUBLE)
-    return _scatter_sum(b, users.dim, columns, b.op("Mul", scale, values))
-
-
-def _scatter_sum(b: Builder, dim: int, columns: str, products: str) -> str:
-    zeros = b.constant(np.zeros(dim), np.float64)
-    return b.op("ScatterElements", zeros, columns, products, axis=0, reduction="add")
-
-
-def _concat(b: Builder, names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else b.op("Concat", *names, axis=0)
+    return scatter_sum(b, users.dim, columns, b.op("Mul", scale, values))
 
 
 # --- scoring and the choice, block by block -----------------------------------------------------------------

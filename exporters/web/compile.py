@@ -20,7 +20,17 @@ from sparsedevice.errors import MissingExtraError, SparseDeviceError
 CORE = Path(sparsedevice.runtime.__file__).parent / "csrc"
 BINDING = Path(__file__).parent / "csrc" / "sd_web.c"
 #: Files of the core that a module is made of, and the one of them that a query spends its time in.
-SOURCES = ("sd_core", "sd_crc32", "sd_fold", "sd_query", "sd_scan", "sd_text", "sd_topk", "sd_verify", "sd_wasm")
+SOURCES = (
+    "sd_core",
+    "sd_crc32",
+    "sd_fold",
+    "sd_query",
+    "sd_scan",
+    "sd_text",
+    "sd_topk",
+    "sd_verify",
+    "sd_wasm",
+)
 _HOT = {False: "sd_scan", True: "sd_wasm"}
 MODULES = {"sparsedevice.wasm": False, "sparsedevice-simd.wasm": True}
 

@@ -110,9 +110,7 @@ def _solve(
     query, residual, direction = np.zeros_like(total), total, total
     square = np.einsum("ij,ij->i", residual, residual)[:, None]
     for _ in range(rule.iterations):
-        score = np.bincount(
-            entry, chosen.data * direction[user[entry], chosen.indices], minlength=len(user)
-        )
+        score = np.bincount(entry, chosen.data * direction[user[entry], chosen.indices], minlength=len(user))
         back = scipy.sparse.csr_array(
             (history.data * score, np.arange(len(user)), history.indptr), shape=(len(total), len(user))
         )

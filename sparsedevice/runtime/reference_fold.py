@@ -73,9 +73,7 @@ def _refine(
     return q
 
 
-def _solve(
-    rows: Rows, fold_in: FoldIn, rule: Ridge, history: NDArray[np.int32], total: Vector
-) -> Vector:
+def _solve(rows: Rows, fold_in: FoldIn, rule: Ridge, history: NDArray[np.int32], total: Vector) -> Vector:
     q, r, p = np.zeros(len(total)), total, total
     square = _sum(r * r)
     for _ in range(rule.iterations):

@@ -113,7 +113,9 @@ def choose_fold_in(
         ConfigError: if the wanted rule cannot be made for this model.
     """
     if wanted == "matrix" and users is None:
-        raise ConfigError("fold-in 'matrix' is fitted to learnt users, which this model has not; choose 'sum'")
+        raise ConfigError(
+            "fold-in 'matrix' is fitted to learnt users, which this model has not; choose 'sum'"
+        )
     if temperature is not None and similarity == "cosine":
         temperature = max(temperature, 1 / MAX_SHARPNESS)
     else:
@@ -193,9 +195,7 @@ def _search(
     if wanted == "steps" or (wanted == "auto" and with_users and temperature is not None):
         # The loss weighs all items of a history alike, so the steps start from the plain sum.
         for count, rows in STEPS:
-            recipe = Recipe(
-                "steps", count=count, rows=_sample_rows(rows, n_items), temperature=temperature
-            )
+            recipe = Recipe("steps", count=count, rows=_sample_rows(rows, n_items), temperature=temperature)
             for length in LENGTHS:
                 longer = replace(recipe, length=length)
                 yield longer, measure(longer)

@@ -23,6 +23,7 @@ CASES = (
     Case(similarity="dot", values="int8", fold_in="weights"),
     Case(fold_in="matrix", values="f32", dim=33),
     Case(n_items=1),
+    Case(fold_in="steps", values="int8", dim=40),
 )
 
 
