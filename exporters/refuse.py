@@ -14,6 +14,6 @@ def refuse_ridge(packed: PackedFile, target: str) -> None:
     """
     if isinstance(packed.fold_in.rule, Ridge):
         raise TargetError(
-            f"target {target!r} does not fold histories in by ridge; train with --fold-in sum, matrix or steps,"
-            f" or export to '{target}-native', 'c', 'android' or 'web'"
+            f"target {target!r} does not fold histories in by ridge; train with --fold-in sum, matrix or"
+            f" steps, or export to '{target}-native', 'c', 'android' or 'web'"
         )

@@ -83,9 +83,9 @@ class ExecutorchRecommender(RowRecommender):
         query, mean = query / norm, total / mass
         for step in range(rule.rule.count):
             sample = rule.rule.sample(step, self.packed.n_items)
-            sample = torch.from_numpy(np.where(np.isin(sample, history), -1, sample))
+            others = torch.from_numpy(np.where(np.isin(sample, history), -1, sample))
             length = torch.tensor([rule.rule.step_length(step)], dtype=torch.float64)
-            query = self._run("step", query, mean, sample, length)[0].clone()
+            query = self._run("step", query, mean, others, length)[0].clone()
         return query
 
     def _sum(self, rows: Rows) -> torch.Tensor:

@@ -43,15 +43,15 @@ def refine(
         rule: the steps.
         packed: the file.
         groups: its rows, stored.
-        folded: names of the history's rows int64[h] (n stands for none), of the sum of their weights, of their
-            weighted sum, and of the query to start from.
+        folded: names of the history's rows int64[h] (n stands for none), of the sum of their weights, of
+            their weighted sum, and of the query to start from.
     """
     chosen, mass, summed, start = folded
     n, dim = packed.n_items, packed.dim
     one, zero = b.constant(1.0, np.float64), b.constant(0.0, np.float64)
     length = _length(b, start)
     usable = b.op("And", b.op("Greater", mass, zero), b.op("Greater", length, zero))
-    mean = b.op("Div", summed, b.op("Where", usable, mass, one), name="history_mean")
+    b.op("Div", summed, b.op("Where", usable, mass, one), name="history_mean")
     query = b.op("Div", start, b.op("Where", usable, length, one))
     flags = b.op("Expand", b.constant(True, np.bool_), b.ints(n + 1))
     gone = b.op("Expand", b.constant(False, np.bool_), b.op("Shape", chosen))

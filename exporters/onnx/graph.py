@@ -29,8 +29,8 @@ from sparsedevice.packing.quantize import Rows
 
 from ..blocks import Group, cut
 from ..refuse import refuse_ridge
-from .fold import refine, scatter_sum, weighted_sum
 from .builder import DOUBLE, FLOAT, INT32, INT64, Builder
+from .fold import refine, scatter_sum, weighted_sum
 
 OPSET = 18
 IR_VERSION = 8  # the IR version that came with opset 18

@@ -54,8 +54,8 @@ class Steps:
 
     Attributes:
         count: steps, a power of two up to 16.
-        rows: rows of the catalogue in the sample of a step, a power of two up to 65,536; each step has others,
-            evenly spaced, so that together they are spread over the whole catalogue.
+        rows: rows of the catalogue in the sample of a step, a power of two up to 65,536; each step has
+            others, evenly spaced, so that together they are spread over the whole catalogue.
         length: of the first step, above 0; a float32.
         sharpness: 1 / temperature, above 0 and at most 350; a float32.
     """

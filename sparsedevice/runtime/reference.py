@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from sparsedevice.errors import ConfigError, UnknownIdError
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.reader import PackedFile
-from sparsedevice.runtime.reference_fold import refined
 from sparsedevice.runtime.recommender import (
     Exclude,
     Recommendations,
@@ -22,6 +21,7 @@ from sparsedevice.runtime.recommender import (
     check_k,
     check_query,
 )
+from sparsedevice.runtime.reference_fold import refined
 
 
 @dataclass(frozen=True, eq=False)

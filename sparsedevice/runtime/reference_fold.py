@@ -107,7 +107,8 @@ def _product(matrix: NDArray[np.float32], x: Vector, start: Vector) -> Vector:
 
 def _row(rows: Rows, row: int) -> tuple[NDArray[np.int32], Vector, float]:
     a, b = rows.indptr[row], rows.indptr[row + 1]
-    return rows.columns[a:b], rows.values[a:b].astype(np.float64), float(rows.scales[row])
+    values: Vector = rows.values[a:b].astype(np.float64)
+    return rows.columns[a:b], values, float(rows.scales[row])
 
 
 def _sum(terms: Vector) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -28,6 +28,8 @@ STEPS = ((4, 256), (8, 512))
 LENGTHS = (1.0, 2.0)
 #: A simpler rule stays unless another is better by so many standard errors of the difference.
 STANDARD_ERRORS = 1.0
+
+Measure = Callable[["Recipe"], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def same_fold_in(
 
 
 def _search(
-    measure: Any, wanted: str, with_users: bool, temperature: float | None, n_items: int
+    measure: Measure, wanted: str, with_users: bool, temperature: float | None, n_items: int
 ) -> Iterator[tuple[Recipe, NDArray[np.float64]]]:
     """Candidates with each user's recall, from simple to costly."""
     best, power = -1.0, POWERS[0]
@@ -183,22 +185,27 @@ def _search(
         if values.mean() <= best:
             break
         best, power = float(values.mean()), tried
+    candidates: list[Recipe] = []
     if wanted in ("auto", "matrix") and with_users:
-        for tried in sorted({power, max(0.0, power - 0.25)}):
-            for ridge in MATRIX_RIDGES:
-                recipe = Recipe("matrix", tried, ridge)
-                yield recipe, measure(recipe)
+        powers = sorted({power, max(0.0, power - 0.25)})
+        candidates += [Recipe("matrix", tried, ridge) for tried in powers for ridge in MATRIX_RIDGES]
     if wanted == "ridge":
-        for penalty in PENALTIES:
-            recipe = Recipe("ridge", power, penalty=penalty, count=ITERATIONS)
-            yield recipe, measure(recipe)
+        candidates += [Recipe("ridge", power, penalty=tried, count=ITERATIONS) for tried in PENALTIES]
     if wanted == "steps" or (wanted == "auto" and with_users and temperature is not None):
         # The loss weighs all items of a history alike, so the steps start from the plain sum.
-        for count, rows in STEPS:
-            recipe = Recipe("steps", count=count, rows=_sample_rows(rows, n_items), temperature=temperature)
-            for length in LENGTHS:
-                longer = replace(recipe, length=length)
-                yield longer, measure(longer)
+        candidates += [
+            Recipe(
+                "steps",
+                count=count,
+                rows=_sample_rows(rows, n_items),
+                length=length,
+                temperature=temperature,
+            )
+            for count, rows in STEPS
+            for length in LENGTHS
+        ]
+    for recipe in candidates:
+        yield recipe, measure(recipe)
 
 
 def _sample_rows(wanted: int, n_items: int) -> int:
@@ -247,7 +254,10 @@ class _Maker:
             assert recipe.length is not None
             assert recipe.temperature is not None
             return replace(
-                fold_in, rule=Steps(recipe.count, recipe.rows, recipe.length, 1 / recipe.temperature)
+                fold_in,
+                rule=Steps(
+                    recipe.count, recipe.rows, recipe.length, float(np.float32(1 / recipe.temperature))
+                ),
             )
         return fold_in
 

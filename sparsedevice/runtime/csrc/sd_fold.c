@@ -37,8 +37,8 @@ typedef struct entries {
     double scale;
 } entries;
 
-static void load_row(const sd_model *model, uint32_t row, entries *out) {
-    sd_cursor at = sd_cursor_at(model, SD_ITEMS, row);
+static void load_row(const sd_model *model, sd_table table, uint32_t row, entries *out) {
+    sd_cursor at = sd_cursor_at(model, table, row);
     int integer = model->values >= SD_INT8;
     out->count = 0;
     out->scale = (double)at.scale;
@@ -146,7 +146,7 @@ static void refine(const sd_model *model, sd_rule rule, const uint32_t *history,
                 next++;
             if (next < count && history[next] == sampled)
                 continue;
-            load_row(model, sampled, row);
+            load_row(model, SD_ITEMS, sampled, row);
             double e = exponential((row_dot(row, q) - 1) * rule.b);
             sum += e;
             row_add(row, e, pull);
@@ -172,7 +172,7 @@ static void solve(const sd_model *model, sd_rule rule, const uint32_t *history, 
             ap[i] = rule.a * p[i];
         add_product(model, p, ap);
         for (uint32_t i = 0; i < count; i++) {
-            load_row(model, history[i], row);
+            load_row(model, SD_ITEMS, history[i], row);
             row_add(row, weight_of(model, history[i]) * row_dot(row, p), ap);
         }
         double curvature = dot(p, ap, dim);
@@ -215,8 +215,13 @@ static void prefetch_rows(const sd_model *model, const uint32_t *rows, uint32_t 
     }
 }
 
-uint64_t sd_fold_bytes(const sd_model *model) {
-    return (model->sections[SD_K_FOLD_RULE] ? 34 : 8) * (uint64_t)model->dim;
+uint64_t sd_fold_bytes(const sd_model *model) { return 34 * (uint64_t)model->dim; }
+
+void sd_load_query(const sd_model *model, sd_table table, uint32_t row, void *memory, double *q) {
+    double *values = memory;
+    entries loaded = {values, (uint16_t *)(values + model->dim), 0, 0};
+    load_row(model, table, row, &loaded);
+    row_add(&loaded, 1.0, q);
 }
 
 void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, void *memory,
@@ -225,12 +230,14 @@ void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, 
     int valid, matrix = model->sections[SD_K_FOLD_MATRIX] != NULL;
     sd_rule rule = sd_fold_rule(model, &valid);
     double *sum = memory;
+    entries row = {sum + 3 * dim, (uint16_t *)(sum + 4 * dim), 0, 0};
     prefetch_rows(model, history, count);
     for (uint32_t i = 0; i < dim; i++)
         sum[i] = 0;
-    for (uint32_t i = 0; i < count; i++)
-        sd_add_row(model, SD_ITEMS, history[i], weight_of(model, history[i]), sum);
-    entries row = {sum + 3 * dim, (uint16_t *)(sum + 4 * dim), 0, 0};
+    for (uint32_t i = 0; i < count; i++) {
+        load_row(model, SD_ITEMS, history[i], &row);
+        row_add(&row, weight_of(model, history[i]), sum);
+    }
     if (rule.kind == SD_RULE_RIDGE) {
         solve(model, rule, history, count, sum, sum + dim, sum + 2 * dim, &row, q);
         return;

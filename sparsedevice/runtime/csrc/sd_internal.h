@@ -256,10 +256,6 @@ typedef struct sd_arena {
 /* NULL where scratch is too small. */
 void *sd_take(sd_arena *arena, uint64_t bytes);
 
-/* sum[column] += weight * scale * value, in double and in this order. Columns beyond dim, which
- * only an unverified file has, are dropped. */
-void sd_add_row(const sd_model *model, sd_table table, uint32_t row, double weight, double *sum);
-
 /* Half to even, for |x| <= 2^51. */
 int32_t sd_round_even(double x);
 
@@ -277,8 +273,9 @@ typedef struct sd_rule {
 /* *valid is 0, and the rule is none, where the section is not as the format says. */
 sd_rule sd_fold_rule(const sd_model *model, int *valid);
 
-/* The query of a history of sorted rows, at least one, into q, which holds zeros. memory has
- * sd_fold_bytes, aligned for doubles. */
+/* The query of a row, or of a history of sorted rows, at least one, into q, which holds zeros.
+ * memory has sd_fold_bytes, aligned for doubles. */
+void sd_load_query(const sd_model *model, sd_table table, uint32_t row, void *memory, double *q);
 uint64_t sd_fold_bytes(const sd_model *model);
 void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, void *memory,
                 double *q);

@@ -63,19 +63,6 @@ sd_status sd_row(const sd_model *model, sd_table table, uint32_t row, uint16_t *
 
 static double magnitude(double x) { return x < 0 ? -x : x; }
 
-void sd_add_row(const sd_model *model, sd_table table, uint32_t row, double weight, double *sum) {
-    sd_cursor at = sd_cursor_at(model, table, row);
-    double factor = weight * (double)at.scale;
-    int integer = model->values >= SD_INT8;
-    for (uint32_t i = 0; i < at.count; i++) {
-        uint32_t column = sd_cursor_column(&at, i);
-        double value =
-            integer ? (double)sd_cursor_integer(&at, i) : (double)sd_cursor_number(&at, i);
-        if (column < model->dim)
-            sum[column] += factor * value;
-    }
-}
-
 /* Half to even, for |x| <= 2^51. */
 int32_t sd_round_even(double x) {
     const double shift = 6755399441055744.0; /* 1.5 * 2^52 */
@@ -156,7 +143,7 @@ static void quantize(const sd_model *model, const double *q, sd_query *query, vo
 uint64_t sd_query_bytes(const sd_model *model, const sd_request *request) {
     uint64_t history = request->source == SD_FROM_HISTORY ? 4 * (uint64_t)request->n_history : 0;
     return 4 * (uint64_t)table_entries(model) + 8 * (uint64_t)model->dim + history + 4 * 64 +
-           (history ? sd_fold_bytes(model) : 0);
+           sd_fold_bytes(model);
 }
 
 sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_arena *arena,
@@ -164,7 +151,8 @@ sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_ar
     uint32_t dim = model->dim;
     void *table = sd_take(arena, 4 * (uint64_t)table_entries(model));
     double *q = sd_take(arena, 8 * (uint64_t)dim);
-    if (!table || !q)
+    void *memory = sd_take(arena, sd_fold_bytes(model));
+    if (!table || !q || !memory)
         return SD_BAD_REQUEST;
     for (uint32_t i = 0; i < dim; i++)
         q[i] = 0;
@@ -178,16 +166,13 @@ sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_ar
                 return SD_BAD_ROW;
         }
         uint32_t count = sd_sort_unique(rows, request->n_history);
-        void *memory = count ? sd_take(arena, sd_fold_bytes(model)) : NULL;
-        if (count && !memory)
-            return SD_BAD_REQUEST;
         if (count)
             sd_fold_in(model, rows, count, memory, q);
     } else {
         sd_table from = request->source == SD_FROM_USER ? SD_USERS : SD_ITEMS;
         if (request->row >= (from == SD_USERS ? model->n_users : model->n_items))
             return SD_BAD_ROW;
-        sd_add_row(model, from, request->row, 1.0, q);
+        sd_load_query(model, from, request->row, memory, q);
     }
     quantize(model, q, query, table);
     return SD_OK;

@@ -21,8 +21,8 @@ final class PackedFile {
     static final int USER_POINTERS = 5, USER_SCALES = 8;
     static final int SEEN_POINTERS = 9, SEEN_ROWS = 10;
     static final int ITEM_IDS = 11, USER_IDS = 14, TITLES = 17;
-    static final int FOLD_WEIGHTS = 19, FOLD_MATRIX = 20, METADATA = 21;
-    static final int KINDS = 21;
+    static final int FOLD_WEIGHTS = 19, FOLD_MATRIX = 20, METADATA = 21, FOLD_RULE = 22;
+    static final int KINDS = 22;
 
     private static final int[] MAGIC = {0x93, 'S', 'D', 'V', '\r', '\n', 0x1A, '\n'};
     private static final int HEADER_BYTES = 64, ENTRY_BYTES = 24;
@@ -162,7 +162,7 @@ final class PackedFile {
             4 * (u + 1), nnzUsers * width, valueBytes(nnzUsers), 4 * u,
             4 * (u + 1), 4 * nnzSeen,
             4 * (n + 1), -1, -1, 4 * (u + 1), -1, -1, 4 * (n + 1), -1,
-            4 * n, 4L * dim * dim, -1};
+            4 * n, 4L * dim * dim, -1, 20};
         for (int kind = 1; kind <= KINDS; kind++) {
             require(!has(kind) || expected[kind] < 0 || lengths[kind] == expected[kind], Promise.LENGTHS);
         }

@@ -22,7 +22,7 @@ public enum Promise {
     SEEN(18, "seen", "a list of seen items is out of order or names no item; export it again"),
     STRINGS(19, "strings", "an id or a title is not valid text; export it again"),
     IDS(20, "ids", "ids repeat or their order is wrong; export it again"),
-    FOLD_IN(21, "fold-in", "a fold-in number is not finite; export it again"),
+    FOLD_IN(21, "fold-in", "a fold-in number is outside its range; export it again"),
     METADATA(22, "metadata", "its metadata is not a JSON object of strings; export it again");
 
     private static final Promise[] BY_NUMBER = values();

@@ -13,13 +13,13 @@ final class Query {
     private final PackedFile file;
     private final RowReader reader;
     private final double[] q;
-    private final double[] sum;
+    private final Fold fold;
 
     Query(PackedFile file) {
         this.file = file;
         reader = new RowReader(file);
         q = new double[file.dim];
-        sum = new double[file.dim];
+        fold = new Fold(file);
         int entries = file.dim <= PackedFile.MAX_BYTE_DIM ? PackedFile.MAX_BYTE_DIM : PackedFile.MAX_DIM;
         table = new int[file.integer() ? entries : 0];
         numbers = new float[file.integer() ? 0 : entries];
@@ -29,29 +29,12 @@ final class Query {
     void build(Scratch scratch, int[] history, int nHistory) {
         Arrays.fill(q, 0);
         if (scratch.source == Scratch.FROM_HISTORY) {
-            foldIn(history, nHistory);
+            fold.build(history, nHistory, q);
         } else {
             boolean user = scratch.source == Scratch.FROM_USER;
             add(user ? PackedFile.USER_POINTERS : PackedFile.ITEM_POINTERS, scratch.row, 1.0, q);
         }
         quantize();
-    }
-
-    private void foldIn(int[] history, int nHistory) {
-        boolean weighted = file.has(PackedFile.FOLD_WEIGHTS), mixed = file.has(PackedFile.FOLD_MATRIX);
-        double[] target = mixed ? sum : q;
-        Arrays.fill(target, 0);
-        for (int i = 0; i < nHistory; i++) {
-            double weight = weighted ? file.f32(PackedFile.FOLD_WEIGHTS, history[i]) : 1.0;
-            add(PackedFile.ITEM_POINTERS, history[i], weight, target);
-        }
-        for (int row = 0; mixed && row < file.dim; row++) {
-            double total = 0;
-            for (int column = 0; column < file.dim; column++) {
-                total += (double) file.f32(PackedFile.FOLD_MATRIX, row * file.dim + column) * sum[column];
-            }
-            q[row] = total;
-        }
     }
 
     /** target[column] += weight · scale · value, in float64 and in this order, which all backends keep. */

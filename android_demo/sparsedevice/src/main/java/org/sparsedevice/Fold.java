@@ -1,0 +1,217 @@
+package org.sparsedevice;
+
+import java.util.Arrays;
+
+/**
+ * From a history to a query: the weighted sum of its rows, and what the file's rule makes of it. Every number is
+ * a double, and every sum has one order, so all backends come to the same bits.
+ */
+final class Fold {
+    private static final int RIDGE = 1, STEPS = 2;
+    private static final double[] POWERS = {1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1, 1};
+
+    private final PackedFile file;
+    private final RowReader reader;
+    private final double[] sum, a, b, values;
+    private final int[] columns;
+    private int entries;
+    private double scale;
+
+    Fold(PackedFile file) {
+        this.file = file;
+        reader = new RowReader(file);
+        sum = new double[file.dim];
+        a = new double[file.dim];
+        b = new double[file.dim];
+        values = new double[file.dim];
+        columns = new int[file.dim];
+    }
+
+    /** Whether the rule is as the format says; no rule is. */
+    static boolean valid(PackedFile file) {
+        if (!file.has(PackedFile.FOLD_RULE)) {
+            return true;
+        }
+        long kind = file.u32(PackedFile.FOLD_RULE, 0), count = file.u32(PackedFile.FOLD_RULE, 1);
+        long rows = file.u32(PackedFile.FOLD_RULE, 2);
+        float first = file.f32(PackedFile.FOLD_RULE, 3), second = file.f32(PackedFile.FOLD_RULE, 4);
+        boolean positive = first > 0 && first <= Float.MAX_VALUE && count >= 1;
+        if (kind == RIDGE) {
+            return positive && count <= 64 && rows == 0 && file.u32(PackedFile.FOLD_RULE, 4) == 0;
+        }
+        return kind == STEPS && positive && count <= 16 && (count & count - 1) == 0
+                && rows >= 1 && rows <= 65536 && (rows & rows - 1) == 0
+                && second > 0 && second <= 350 && file.similarity == PackedFile.COSINE;
+    }
+
+    /** The query of a sorted history into {@code q}, which holds zeros. */
+    void build(int[] history, int n, double[] q) {
+        Arrays.fill(sum, 0);
+        for (int i = 0; i < n; i++) {
+            load(history[i]);
+            add(weight(history[i]), sum);
+        }
+        int kind = n > 0 && file.has(PackedFile.FOLD_RULE) && valid(file)
+                ? (int) file.u32(PackedFile.FOLD_RULE, 0) : 0;
+        if (kind == RIDGE) {
+            solve(history, n, q);
+            return;
+        }
+        if (file.has(PackedFile.FOLD_MATRIX)) {
+            addProduct(sum, q);
+        } else {
+            System.arraycopy(sum, 0, q, 0, q.length);
+        }
+        if (kind == STEPS) {
+            refine(history, n, q);
+        }
+    }
+
+    /** Gradient steps of the sampled softmax on the user's unit vector. */
+    private void refine(int[] history, int n, double[] q) {
+        int count = (int) file.u32(PackedFile.FOLD_RULE, 1), rows = (int) file.u32(PackedFile.FOLD_RULE, 2);
+        double length = file.f32(PackedFile.FOLD_RULE, 3), sharpness = file.f32(PackedFile.FOLD_RULE, 4);
+        int shift = Integer.numberOfTrailingZeros(count * rows);
+        double[] mean = sum, pull = a;
+        double total = 0;
+        for (int i = 0; i < n; i++) {
+            total += weight(history[i]);
+        }
+        if (!(total > 0) || !normalize(q)) {
+            return;
+        }
+        for (int i = 0; i < mean.length; i++) {
+            mean[i] /= total;
+        }
+        for (int step = 0; step < count; step++) {
+            double mass = 0;
+            int next = 0;
+            Arrays.fill(pull, 0);
+            for (int i = 0; i < rows; i++) {
+                int sampled = (int) ((long) (i * count + step) * file.nItems >> shift);
+                while (next < n && history[next] < sampled) {
+                    next++;
+                }
+                if (next < n && history[next] == sampled) {
+                    continue;
+                }
+                load(sampled);
+                double e = exponential((rowDot(q) - 1) * sharpness);
+                mass += e;
+                add(e, pull);
+            }
+            double far = length * (count - step) / count;
+            for (int i = 0; i < q.length; i++) {
+                q[i] += far * (mean[i] - (mass > 0 ? pull[i] / mass : 0));
+            }
+            if (!normalize(q)) {
+                return;
+            }
+        }
+    }
+
+    /** Conjugate gradients on (penalty + matrix + sum of weight v v') q = sum of weight v, from 0. */
+    private void solve(int[] history, int n, double[] q) {
+        int count = (int) file.u32(PackedFile.FOLD_RULE, 1);
+        double penalty = file.f32(PackedFile.FOLD_RULE, 3);
+        double[] r = sum, p = a, ap = b;
+        double square = dot(r, r);
+        System.arraycopy(r, 0, p, 0, p.length);
+        for (int step = 0; step < count && square > 0; step++) {
+            for (int i = 0; i < p.length; i++) {
+                ap[i] = penalty * p[i];
+            }
+            if (file.has(PackedFile.FOLD_MATRIX)) {
+                addProduct(p, ap);
+            }
+            for (int i = 0; i < n; i++) {
+                load(history[i]);
+                add(weight(history[i]) * rowDot(p), ap);
+            }
+            double curvature = dot(p, ap);
+            if (!(curvature > 0)) {
+                return;
+            }
+            double alpha = square / curvature;
+            for (int i = 0; i < q.length; i++) {
+                q[i] += alpha * p[i];
+                r[i] -= alpha * ap[i];
+            }
+            double after = dot(r, r), beta = after / square;
+            for (int i = 0; i < p.length; i++) {
+                p[i] = r[i] + beta * p[i];
+            }
+            square = after;
+        }
+    }
+
+    private double weight(int row) {
+        return file.has(PackedFile.FOLD_WEIGHTS) ? file.f32(PackedFile.FOLD_WEIGHTS, row) : 1.0;
+    }
+
+    private void load(int row) {
+        reader.move(PackedFile.ITEM_POINTERS, row);
+        scale = reader.scale;
+        entries = 0;
+        for (int i = 0; i < reader.count; i++) {
+            int column = reader.column(i);
+            if (column < file.dim) { // always, in a verified file
+                columns[entries] = column;
+                values[entries++] = file.integer() ? reader.integer(i) : reader.number(i);
+            }
+        }
+    }
+
+    private double rowDot(double[] x) {
+        double total = 0;
+        for (int i = 0; i < entries; i++) {
+            total += values[i] * x[columns[i]];
+        }
+        return scale * total;
+    }
+
+    private void add(double weight, double[] target) {
+        double factor = weight * scale;
+        for (int i = 0; i < entries; i++) {
+            target[columns[i]] += factor * values[i];
+        }
+    }
+
+    private void addProduct(double[] x, double[] target) {
+        for (int row = 0; row < target.length; row++) {
+            double total = target[row];
+            for (int column = 0; column < x.length; column++) {
+                total += (double) file.f32(PackedFile.FOLD_MATRIX, row * file.dim + column) * x[column];
+            }
+            target[row] = total;
+        }
+    }
+
+    private static boolean normalize(double[] q) {
+        double length = Math.sqrt(dot(q, q));
+        for (int i = 0; length > 0 && i < q.length; i++) {
+            q[i] /= length;
+        }
+        return length > 0;
+    }
+
+    private static double dot(double[] x, double[] y) {
+        double total = 0;
+        for (int i = 0; i < x.length; i++) {
+            total += x[i] * y[i];
+        }
+        return total;
+    }
+
+    /** e^x by the polynomial that all backends use. */
+    private static double exponential(double x) {
+        x = x > -700 ? Math.min(x, 700) : -700;
+        double k = Math.rint(x * 1.4426950408889634);
+        double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+        double p = 1.0 / 5040;
+        for (double coefficient : POWERS) {
+            p = p * r + coefficient;
+        }
+        return p * Double.longBitsToDouble((long) ((int) k + 1023) << 52);
+    }
+}
