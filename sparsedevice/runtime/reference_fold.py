@@ -99,7 +99,7 @@ def _solve(rows: Rows, fold_in: FoldIn, rule: Ridge, history: NDArray[np.int32],
 
 def _product(matrix: NDArray[np.float32], x: Vector, start: Vector) -> Vector:
     """``start + matrix @ x``, column by column."""
-    result = start.copy()
+    result: Vector = start.copy()
     for column in range(len(x)):
         result += matrix[:, column].astype(np.float64) * x[column]
     return result

@@ -185,6 +185,11 @@ class TrainConfig:
             raise ConfigError(f"teacher_weight {self.teacher_weight!r} needs a teacher, and is above 0 to 1")
         if self.teacher is not None and self.model in ("lightgcn", "multvae"):
             raise ConfigError(f"model {self.model!r} learns from no teacher; choose mf, pooled or elsa")
+        if self.model in ("pooled", "multvae") and self.fold_in != "auto":
+            raise ConfigError(
+                f"model {self.model!r} is trained with its own fold-in rule; leave out fold_in"
+                f" {self.fold_in!r}"
+            )
         if self.history_power is not None and not 0 <= self.history_power <= 1:
             raise ConfigError(
                 f"history_power {self.history_power!r} is outside 0 to 1; choose for example 0.5"

@@ -88,6 +88,7 @@ def choose_fold_in(
     *,
     wanted: str = "auto",
     temperature: float | None = None,
+    with_matrix: bool = True,
 ) -> tuple[FoldIn, dict[str, Any]]:
     """Compare rules on at most 3,000 validation users, and take the simplest of those that rank best.
 
@@ -107,6 +108,7 @@ def choose_fold_in(
         seed: of the choice of users.
         wanted: "auto", or the kind of rule to choose among: sum, matrix, ridge or steps.
         temperature: of the training loss; None leaves steps out.
+        with_matrix: whether "auto" may take a matrix, 4 dim² bytes of the file.
 
     Returns:
         The rule, and its recipe with the recall@20 of every candidate by name.
@@ -125,8 +127,10 @@ def choose_fold_in(
     if wanted == "steps" and temperature is None:
         raise ConfigError("fold-in 'steps' needs a model with cosine scores; choose 'sum' or 'matrix'")
     maker = _Maker(items, users, similarity, train)
+    learnt = users is not None
+    wanted_kinds = [wanted] if wanted != "auto" else ["sum", *(["matrix"] if with_matrix else []), "steps"]
     if validation is None:
-        recipe = default_recipe(wanted, users is not None, temperature, items.shape[0])
+        recipe = default_recipe(wanted, learnt, temperature, items.shape[0])
         return maker.make(recipe), recipe.to_json()
     chosen = np.flatnonzero((np.diff(validation.indptr) > 0) & (np.diff(train.indptr) > 0))
     chosen = np.sort(np.random.default_rng([seed, 5]).permutation(chosen)[:USERS])
@@ -136,9 +140,8 @@ def choose_fold_in(
         queries = folded_queries(items, similarity, maker.make(recipe), train)
         return recall(hits(rank(queries, items, chosen, 20, seen=train), validation, chosen), relevant)
 
-    found = list(_search(measure, wanted, users is not None, temperature, items.shape[0]))
-    kinds = [wanted] if wanted != "auto" else ["sum", "matrix", "steps"]
-    finalists = [(recipe, values) for recipe, values in found if recipe.kind in kinds]
+    found = list(_search(measure, wanted_kinds, learnt, temperature, items.shape[0]))
+    finalists = [(recipe, values) for recipe, values in found if recipe.kind in wanted_kinds]
     best = max(finalists, key=lambda entry: entry[1].mean())
     # Candidates stand from simple to costly.
     recipe = next(recipe for recipe, values in finalists if _no_worse(values, best[1]))
@@ -175,7 +178,7 @@ def same_fold_in(
 
 
 def _search(
-    measure: Measure, wanted: str, with_users: bool, temperature: float | None, n_items: int
+    measure: Measure, kinds: list[str], with_users: bool, temperature: float | None, n_items: int
 ) -> Iterator[tuple[Recipe, NDArray[np.float64]]]:
     """Candidates with each user's recall, from simple to costly."""
     best, power = -1.0, POWERS[0]
@@ -186,12 +189,12 @@ def _search(
             break
         best, power = float(values.mean()), tried
     candidates: list[Recipe] = []
-    if wanted in ("auto", "matrix") and with_users:
+    if "matrix" in kinds and with_users:
         powers = sorted({power, max(0.0, power - 0.25)})
         candidates += [Recipe("matrix", tried, ridge) for tried in powers for ridge in MATRIX_RIDGES]
-    if wanted == "ridge":
+    if "ridge" in kinds:
         candidates += [Recipe("ridge", power, penalty=tried, count=ITERATIONS) for tried in PENALTIES]
-    if wanted == "steps" or (wanted == "auto" and with_users and temperature is not None):
+    if "steps" in kinds and temperature is not None and (with_users or kinds == ["steps"]):
         # The loss weighs all items of a history alike, so the steps start from the plain sum.
         candidates += [
             Recipe(
