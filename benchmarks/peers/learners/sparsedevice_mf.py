@@ -20,7 +20,6 @@ def train(_variant: str, matrix: scipy.sparse.csr_array, watch: Watch) -> None:
 
     from sparsedevice.evaluation.folding import inverse_norms
     from sparsedevice.models.build import build_model
-    from sparsedevice.models.rows import user_rows
     from sparsedevice.training.config import TrainConfig, default_epochs
     from sparsedevice.training.loop import Trainer
     from sparsedevice.training.trainer import fast_precision
@@ -38,9 +37,9 @@ def train(_variant: str, matrix: scipy.sparse.csr_array, watch: Watch) -> None:
 
         def _end_epoch(self, epoch: int, _bar: Any) -> None:
             if (epoch + 1) % 2 == 0 or epoch + 1 == epochs:
-                items = model.tables["items"].to_csr()
+                items, users = model.trained_tables()
                 unit = scipy.sparse.csr_array(items.multiply(inverse_norms(items)[:, None]))
-                watch.look(epoch + 1, user_rows(model), unit, (epoch + 1) * matrix.nnz)
+                watch.look(epoch + 1, users, unit, (epoch + 1) * matrix.nnz)
 
     with tempfile.TemporaryDirectory() as out:
         Watched(model, config, matrix, None, Path(out), {}).run(progress=False)

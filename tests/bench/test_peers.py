@@ -1,0 +1,82 @@
+"""The comparison with peers: what it computes, and one run of the learners that need no other packages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse
+
+from benchmarks.peers.inference import ARMS, interval
+from benchmarks.peers.process import read_script, scripts_in
+from benchmarks.peers.training import LEARNERS, OURS, compare_training, markdown, seconds_to_most
+
+torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
+
+
+def test_every_peer_pins_every_package():
+    for folder, ours in ((ARMS, "sparsedevice_core"), (LEARNERS, OURS)):
+        scripts = scripts_in(folder, ours)
+        assert scripts[0].stem == ours
+        assert len(scripts) > 4
+        for script in scripts:
+            module = read_script(script)
+            assert module.VARIANTS
+            assert all(requirement.count("==") == 1 for requirement in module.REQUIREMENTS)
+
+
+def test_time_to_most_of_the_final_recall():
+    looks = [{"seconds": s, "recall": r} for s, r in ((1.0, 0.1), (3.0, 0.19), (9.0, 0.2))]
+    assert seconds_to_most(looks) == pytest.approx(3.0), "95 % of .2 is .19"
+    assert seconds_to_most(looks[:1]) == pytest.approx(0.95)
+    looks.append({"seconds": 11.0, "recall": 0.1})
+    assert seconds_to_most(looks) == pytest.approx(0.95), "it fell back: its own final recall counts"
+
+
+def test_a_ratio_lies_in_its_interval():
+    rng = np.random.default_rng(0)
+    ours = rng.uniform(1, 3, 60)
+    ratio, low, high = interval((2 * ours * rng.uniform(0.98, 1.02, 60)).tolist(), ours.tolist())
+    assert low <= ratio <= high
+    assert ratio == pytest.approx(2, rel=0.02), "pairs cancel what both met"
+    assert high - low < 0.05
+
+
+def test_the_plain_loss_is_the_one_that_is_trained_with():
+    from sparsedevice.training.softmax import softmax_loss_
+
+    scripts_in(LEARNERS, OURS)
+    softmax = read_script(LEARNERS / "torch_softmax.py")
+    matrix = scipy.sparse.random(40, 30, 0.15, format="csr", random_state=1)
+    matrix = scipy.sparse.csr_array((matrix > 0).astype(np.float32))
+    torch.manual_seed(0)
+    users, items = (torch.nn.functional.normalize(torch.randn(n, 8)) for n in matrix.shape)
+    seen = []
+    for chosen, columns, positive, log_pi in softmax.batches(matrix, np.random.default_rng(0)):
+        scores = users[chosen] @ items[columns].T
+        user, column = positive.nonzero(as_tuple=True)
+        rest = (scores / 0.1 - log_pi).masked_fill(positive, -torch.inf).logsumexp(1)
+        mine = (torch.logaddexp(scores[user, column] / 0.1, rest[user]) - scores[user, column] / 0.1).sum()
+        ours = softmax_loss_(scores.clone(), user, column, log_pi, temperature=0.1)
+        assert float(mine) == pytest.approx(ours, rel=1e-4)
+        seen += chosen[user].tolist()
+    assert len(seen) == matrix.nnz, "every interaction once an epoch"
+
+
+def test_learners_learn():
+    found = compare_training(
+        "synthetic:users=300,items=120,seed=0", share=0.1, seconds=60, threads=1, seed=0, only=["torch_mf"]
+    )
+    assert [row["learner"] for row in found["learners"]] == [
+        "sparsedevice mf sparse-0.9",
+        "torch mf dense-64",
+    ]
+    assert found["not_run"] == []
+    for row in found["learners"]:
+        assert row["test"] > 0.2, "a random ranking of 20 of 120 finds a sixth"
+        assert 0 < row["seconds_to_most"] <= row["seconds"]
+        assert row["examples_per_second"] > 0
+        assert len(row["looks"]) >= 2
+    ours, dense = found["learners"]
+    assert ours["item_entries"] < 0.2 * 120 * 128
+    assert dense["item_entries"] == 120 * 64
+    assert "sparsedevice mf sparse-0.9" in markdown(found)
