@@ -1,6 +1,9 @@
-"""What a fold-in rule costs in the core: python benchmarks/runtime/fold_in.py
+"""What a fold-in rule costs in the core.
 
-Random rows of Gowalla's size (40,981 x 256, 25 active), int8; medians of 60 interleaved calls of recommend, k=20.
+python benchmarks/runtime/fold_in.py
+
+Random rows of Gowalla's size (40,981 x 256, 25 active), int8; medians of 60 interleaved calls of
+recommend, k=20.
 """
 
 from __future__ import annotations
