@@ -124,6 +124,8 @@ class Bundle:
             "values": sizes["values"],
             "layout": sizes["layout"],
         }
+        if "layout_reason" in sizes:
+            out["why this layout"] = sizes["layout_reason"]
         for name, size in self.file_bytes.items():
             part = f"bytes of {name.split('/')[0]}"
             out[part] = out.get(part, 0) + size

@@ -10,6 +10,7 @@ from sparsedevice import __version__
 from sparsedevice.errors import ConfigError, SparseDeviceError
 from sparsedevice.files import atomic_folder
 from sparsedevice.pack_run import check_budget, pack_run
+from sparsedevice.packing.format import layout_reason
 from sparsedevice.run import Run
 
 from .accuracy import measure
@@ -83,6 +84,7 @@ def export(
                 "nnz": packed.nnz,
                 "values": packed.values,
                 "layout": packed.layout,
+                "layout_reason": layout_reason(layout, packed.values, packed.dim),
                 "similarity": packed.similarity,
             },
             "accuracy": accuracy,

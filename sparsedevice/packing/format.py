@@ -132,6 +132,25 @@ def choose_layout(values: Values, dim: int) -> Layout:
     return "sliced" if values in ("int8", "int4") and dim <= MAX_BYTE_DIM else "csr"
 
 
+def layout_reason(asked: str, values: str, dim: int) -> str:
+    """One sentence for people: why a file has the layout that it has.
+
+    Args:
+        asked: what the caller asked for: auto, csr or sliced.
+        values: as in the file.
+        dim: columns of the table.
+    """
+    if asked != "auto":
+        return "it was asked for"
+    if values not in ("int8", "int4"):
+        return f"slices hold int8 or int4 values, not {values}"
+    if dim > MAX_BYTE_DIM:
+        return f"slices hold at most {MAX_BYTE_DIM} columns, not {dim}"
+    return (
+        f"vector kernels score {values} values of at most {MAX_BYTE_DIM} columns 64 rows at a time in slices"
+    )
+
+
 def check_layout(values: Values, layout: Layout, dim: int) -> None:
     """Refuse a combination that the format does not have.
 

@@ -190,6 +190,20 @@ def test_unknown_target_and_backend(bundles, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("values", "layout", "chosen", "reason"),
+    [
+        ("int8", "auto", "sliced", "vector kernels"),
+        ("f32", "auto", "csr", "not f32"),
+        ("int8", "csr", "csr", "it was asked for"),
+    ],
+)
+def test_a_bundle_says_why_its_layout_was_chosen(values, layout, chosen, reason, tmp_path):
+    summary = export(tiny_run(), "packed", tmp_path / "b", values=values, layout=layout).summary()
+    assert summary["layout"] == chosen
+    assert reason in summary["why this layout"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_combinations_that_are_refused(name, tmp_path):
     with pytest.raises(ConfigError, match="does not carry 'int3' values; use one of"):
