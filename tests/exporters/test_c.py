@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
 from sparsedevice.errors import SparseDeviceError
@@ -15,12 +16,13 @@ from sparsedevice.exporters.c import CRecommender, write_core
 from sparsedevice.exporters.compiler import find_compiler, run_compiler
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime import load
+from tests.emulation import arm64
 from tests.exporters.tiny import N_ITEMS, tiny_run
-from tests.runtime.conformance import CHECKS, Subject
+from tests.runtime.conformance import CASES, CHECKS, Subject, reference, write_case
 
 CROSS = {
-    "arm64": ("aarch64-linux-gnu-gcc", "qemu-aarch64-static"),
-    "armv7": ("arm-linux-gnueabihf-gcc", "qemu-arm-static"),
+    "arm64": ("aarch64-linux-gnu-gcc", "aarch64"),
+    "armv7": ("arm-linux-gnueabihf-gcc", "arm"),
 }
 
 
@@ -58,17 +60,26 @@ def answers(text):
     return [(line.split("\t")[1], line.split("\t")[2]) for line in text.splitlines()]
 
 
-@pytest.mark.parametrize("machine", ["here", *CROSS])
-def test_tools_built_with_make(bundle, tmp_path, machine):
+@pytest.fixture(scope="module", params=["here", *CROSS])
+def tools(bundle, tmp_path_factory, request):
+    """A folder with the tools built for a machine, and the command that runs its programs."""
     settings, runner = [], []
-    if machine != "here":
-        compiler, emulator = CROSS[machine]
-        for tool in (compiler, emulator):
-            if shutil.which(tool) is None:
-                pytest.skip(f"{tool} is not installed")
-        settings, runner = [f"CC={compiler}", "LDFLAGS=-static"], [emulator]
-    folder = tmp_path / "built"
+    if request.param != "here":
+        compiler, processor = CROSS[request.param]
+        if shutil.which(compiler) is None:
+            pytest.skip(f"{compiler} is not installed")
+        try:
+            runner = [arm64.emulator(processor)]
+        except arm64.UnavailableError as error:
+            pytest.skip(str(error))
+        settings = [f"CC={compiler}", "LDFLAGS=-static"]
+    folder = tmp_path_factory.mktemp("tools") / "built"
     build(bundle, folder, *settings)
+    return folder, runner
+
+
+def test_tools_built_with_make(bundle, tools):
+    folder, runner = tools
     wanted = load(bundle.path / "model.sd", "numpy")
     for arguments, question in (
         (["item-3", "item-8"], {"history": ["item-3", "item-8"]}),
@@ -87,6 +98,25 @@ def test_tools_built_with_make(bundle, tmp_path, machine):
     assert timed["n_items"] == N_ITEMS
     assert timed["file_bytes"] == (bundle.path / "model.sd").stat().st_size
     assert 0 < timed["p50_us"] <= timed["p90_us"] <= timed["p99_us"]
+
+
+def test_every_case_in_the_tool(tools, tmp_path):
+    folder, runner = tools
+    for number, case in enumerate(CASES):
+        path = write_case(tmp_path / f"{number}.sd", case)
+        wanted = reference(case)
+        for arguments, question in (
+            (["i0", "i7", "nobody"], {"history": ["i0", "i7", "nobody"]}),
+            (["-u", "u3"], {"user": "u3"}),
+        ):
+            answer = wanted.recommend(k=9, **question)
+            out = run([*runner, folder / "sd-recommend", path, "-k", "9", *arguments])
+            scores = np.array([line.split("\t")[0] for line in out.splitlines()], np.float32)
+            if case.integer:
+                assert answers(out) == list(zip(answer.items, answer.titles or [], strict=True)), case
+                assert scores.tobytes() == answer.scores.tobytes(), case
+            else:
+                np.testing.assert_allclose(scores, answer.scores, rtol=2e-5, atol=2e-6)
 
 
 def test_readme_commands_run(bundle, tmp_path):

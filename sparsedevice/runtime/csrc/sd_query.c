@@ -83,6 +83,9 @@ double sd_square_root(double x) {
 #elif defined(__aarch64__)
     __asm__("fsqrt %d0, %d1" : "=w"(x) : "w"(x));
     return x;
+#elif defined(__arm__) && defined(__ARM_FP) && (__ARM_FP & 8)
+    __asm__("vsqrt.f64 %P0, %P1" : "=w"(x) : "w"(x));
+    return x;
 #elif defined(__GNUC__) || defined(__clang__)
     return __builtin_sqrt(x);
 #else

@@ -1,0 +1,105 @@
+"""onnxruntime and ExecuTorch for arm64, under QEMU, against the conformance suite of all backends."""
+
+from __future__ import annotations
+
+import subprocess
+
+import numpy as np
+import pytest
+
+from sparsedevice.exporters.executorch import native as executorch_native, write_program
+from sparsedevice.exporters.onnx import native as onnx_native, write_onnx
+from sparsedevice.packing import PackedFile
+from sparsedevice.runtime.reference import NumpyRecommender
+from tests.emulation import arm64, backends
+from tests.exporters.test_onnx_graph import write_table
+from tests.runtime.conformance import CHECKS, Case, Subject, write_case
+
+# Emulation is slow: these cases stand for the others.
+CASES = (
+    Case(),
+    Case(layout="csr", values="f16", dim=300),
+    Case(similarity="dot", values="int4", fold_in="weights"),
+)
+
+
+@pytest.fixture(scope="module")
+def system():
+    try:
+        arm64.emulator()
+        arm64.compiler("CC")
+        arm64.compiler("CXX")
+        arm64.userland()
+    except arm64.UnavailableError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def onnx_server(system):
+    python = arm64.python_of(arm64.ROOT)
+    server = backends.Server([python, backends.HERE / "serve_onnx.py"], arm64.environment())
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def executorch_server(system, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("serve")
+    packed = write_table(folder / "model.sd", 600, 16, k=4)
+    executorch_native.write_native(packed, folder)
+    backends.cross_compile_executorch(folder, folder / "serve", backends.HERE / "serve_executorch.cpp")
+    server = backends.Server([folder / "serve"])
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def open_with(onnx_server, executorch_server, tmp_path_factory):
+    """Opens a packed file with a backend; artefacts of equal files are written once."""
+    folder = tmp_path_factory.mktemp("artefacts")
+
+    def open_(name, path):
+        packed = PackedFile.open(path)
+        place = folder / f"{name}-{hash(path.read_bytes()):x}"
+        fresh = not place.exists()
+        place.mkdir(exist_ok=True)
+        if name == "onnx":
+            if fresh:
+                write_onnx(packed, place)
+            return backends.OnnxArm64(packed, place / "model.onnx", onnx_server)
+        if name == "onnx-native":
+            if fresh:
+                (place / "model.sd").write_bytes(path.read_bytes())
+                onnx_native.write_native(packed, place)
+            library = folder / "libsd_onnx.so"
+            if not library.exists():
+                backends.cross_compile_onnx_operator(place, library)
+            return backends.OnnxArm64(packed, place / "model.onnx", onnx_server, library)
+        if name == "executorch":
+            if fresh:
+                write_program(packed, place)
+            return backends.ExecutorchArm64(packed, place / "model.pte", executorch_server)
+        if fresh:
+            executorch_native.write_native(packed, place)
+        return backends.NativeExecutorchArm64(packed, place, executorch_server)
+
+    return open_
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx-native", "executorch", "executorch-native"])
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_conformance(check, name, open_with, tmp_path):
+    check(Subject(lambda path: open_with(name, path), tmp_path, supports=lambda case: case in CASES))
+
+
+def test_the_runner_of_the_bundle(system, tmp_path):
+    path = write_case(tmp_path / "model.sd", Case())
+    packed = PackedFile.open(path)
+    executorch_native.write_native(packed, tmp_path)
+    runner = tmp_path / "sd-executorch-run"
+    backends.cross_compile_executorch(tmp_path, runner, tmp_path / executorch_native.RUNNER_NAME)
+    command = arm64.command([runner, tmp_path / "model.pte", "5", "0", "7", "120"])
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    wanted = NumpyRecommender(packed).recommend(history=["i0", "i7", "i120"], k=5)
+    assert [int(line.split("\t")[0]) for line in lines] == wanted.rows.tolist()
+    assert [np.float32(line.split("\t")[1]) for line in lines] == wanted.scores.tolist()
