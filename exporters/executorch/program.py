@@ -16,6 +16,7 @@ from sparsedevice.packing import PackedFile, Steps
 from ..blocks import cut
 from ..refuse import refuse_ridge
 from .methods import FOLD_ROWS, Blocks, Fold, Matrix, Row, Step, Top
+from .shared import share_equal_parts
 
 MODEL_NAME = "model.pte"
 #: A group costs instructions in the program, a few kilobytes each.
@@ -74,5 +75,5 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
         )
         program = edge.to_executorch()
     with atomic_file(folder / MODEL_NAME) as file:
-        program.write_to_file(file)
+        file.write(share_equal_parts(program.buffer))
     return [MODEL_NAME]

@@ -1,4 +1,4 @@
-"""An arm64 userland for QEMU: Python, onnxruntime and ExecuTorch's C++ libraries, fetched into ``build/arm64``.
+"""An arm64 userland for QEMU: Python, onnxruntime, ExecuTorch's libraries; fetched into ``build/arm64``.
 
     python -m tests.emulation.arm64      # fetch it now; the tests do so themselves
 
@@ -43,7 +43,9 @@ def compiler(variable: str) -> str:
     """The cross compiler for C or C++."""
     name = COMPILERS[variable]
     if shutil.which(name) is None:
-        raise UnavailableError(f"{name} is not installed (Debian and Ubuntu: apt install {name[-3:]}-aarch64-linux-gnu)")
+        raise UnavailableError(
+            f"{name} is not installed (Debian and Ubuntu: apt install {name[-3:]}-aarch64-linux-gnu)"
+        )
     return name
 
 
@@ -148,7 +150,9 @@ def _run(command_: Sequence[str | Path]) -> None:
         raise UnavailableError(f"{what} took longer than {_SECONDS} s to fetch the arm64 packages") from error
     if done.returncode:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        raise UnavailableError(f"{what} could not fetch the arm64 packages: {said[-1] if said else 'no reason'}")
+        raise UnavailableError(
+            f"{what} could not fetch the arm64 packages: {said[-1] if said else 'no reason'}"
+        )
 
 
 if __name__ == "__main__":

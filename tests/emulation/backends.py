@@ -1,4 +1,4 @@
-"""Artefacts run by the arm64 builds of their runtimes under QEMU, as recommenders for the conformance suite."""
+"""Artefacts in the arm64 builds of their runtimes under QEMU, as recommenders for the conformance suite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from sparsedevice.exporters.c import SOURCE_NAME
-from sparsedevice.exporters.executorch import ExecutorchRecommender, native as executorch_native
+from sparsedevice.exporters.executorch import ExecutorchRecommender
+from sparsedevice.exporters.executorch import native as executorch_native
 from sparsedevice.exporters.executorch.native import NativeExecutorchRecommender
 from sparsedevice.exporters.onnx import native as onnx_native
 from sparsedevice.exporters.row_recommender import RowRecommender
@@ -25,15 +26,16 @@ _NAMES = {dtype: name for name, dtype in _TORCH.items()}
 def cross_compile_onnx_operator(sources: Path, library: Path) -> None:
     """The operator of an ``onnx-native`` bundle, for arm64."""
     parts = [sources / onnx_native.OPERATOR_NAME, sources / SOURCE_NAME, "-o", library]
-    _compile([arm64.compiler("CC"), *onnx_native._FLAGS, f"-I{sources}", *parts])
+    _compile([arm64.compiler("CC"), *onnx_native._FLAGS, "-O1", f"-I{sources}", *parts])
 
 
 def cross_compile_executorch(sources: Path, program: Path, main: Path) -> None:
     """A program around the operator of an ``executorch-native`` bundle, for arm64, without torch."""
     runtime = arm64.ROOT / "opt" / "packages" / "executorch"
-    core = program.with_suffix(".o")
-    flags = ["-std=c11", "-O3", "-ffp-contract=off", "-c"]
-    _compile([arm64.compiler("CC"), *flags, sources / SOURCE_NAME, "-o", core])
+    core = sources / "core-arm64.o"
+    if not core.exists():
+        flags = ["-std=c11", "-O1", "-ffp-contract=off", "-c"]
+        _compile([arm64.compiler("CC"), *flags, sources / SOURCE_NAME, "-o", core])
     include = runtime / "include"
     places = [f"-I{sources}", f"-I{include}", f"-I{include}/executorch/runtime/core/portable_type/c10"]
     parts = [main, sources / executorch_native.OPERATOR_NAME, core, "-o", program]
@@ -46,7 +48,15 @@ def cross_compile_executorch(sources: Path, program: Path, main: Path) -> None:
         f"-Wl,-rpath,{runtime / 'lib'}",
     ]
     _compile(
-        [arm64.compiler("CXX"), "-std=c++17", "-O1", "-DC10_USING_CUSTOM_GENERATED_MACROS", *places, *parts, *link]
+        [
+            arm64.compiler("CXX"),
+            "-std=c++17",
+            "-O1",
+            "-DC10_USING_CUSTOM_GENERATED_MACROS",
+            *places,
+            *parts,
+            *link,
+        ]
     )
 
 

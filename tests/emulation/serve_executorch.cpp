@@ -31,8 +31,8 @@ ScalarType type_of(char name) {
 }
 
 char name_of(ScalarType type) {
-    return type == ScalarType::Bool   ? 'b'
-           : type == ScalarType::Long ? 'l'
+    return type == ScalarType::Bool    ? 'b'
+           : type == ScalarType::Long  ? 'l'
            : type == ScalarType::Float ? 'f'
                                        : 'd';
 }
@@ -45,7 +45,8 @@ Module *open(std::map<std::string, std::unique_ptr<Module>> &modules, const char
         auto loader = MmapDataLoader::from(path, MmapDataLoader::MlockConfig::NoMlock);
         if (!loader.ok())
             return nullptr;
-        module = std::make_unique<Module>(std::make_unique<MmapDataLoader>(std::move(loader.get())));
+        module =
+            std::make_unique<Module>(std::make_unique<MmapDataLoader>(std::move(loader.get())));
     }
     return module.get();
 }

@@ -1,4 +1,4 @@
-"""Runs in the emulated Python: one JSON question a line, one answer a line. Needs numpy and onnxruntime only."""
+"""Runs in the emulated Python: a JSON question a line, an answer a line. Needs numpy and onnxruntime only."""
 
 import json
 import sys

@@ -15,7 +15,7 @@ import pytest
 
 from sparsedevice.errors import BundleError, ConfigError, MissingExtraError, SparseDeviceError
 from sparsedevice.evaluation import evaluate
-from sparsedevice.exporters import TARGETS, Bundle, export, find_target, open_bundle
+from sparsedevice.exporters import TARGETS, Bundle, evaluate_bundle, export, find_target, open_bundle
 from sparsedevice.exporters.bundle import write_manifest
 from sparsedevice.exporters.targets import backends
 from sparsedevice.files import read_json, sha256_file, write_json
@@ -290,8 +290,12 @@ def test_every_file_is_held_to_its_hash(copy, name):
         flipped = bytearray(whole)
         flipped[len(whole) // 2] ^= 1
         (folder / file).write_bytes(flipped)
-        with pytest.raises(BundleError, match=re.escape(f"{file} was changed after the export")):
-            open_bundle(folder)
+        for use in (open_bundle, evaluate_bundle):
+            with pytest.raises(
+                BundleError, match=re.escape(f"{file} was changed after the export")
+            ) as caught:
+                use(folder)
+            assert "\n" not in str(caught.value)
         (folder / file).unlink()
         with pytest.raises(BundleError, match=re.escape(f"is incomplete: {file} is missing")):
             open_bundle(folder)

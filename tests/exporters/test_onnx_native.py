@@ -64,7 +64,7 @@ def test_rows_outside_the_table_are_ignored(tmp_path):
     np.testing.assert_array_equal(run(like=np.array([5000]), user=np.array([7]))[0], run()[0])
 
 
-def test_a_damaged_file_answers_with_no_rows(tmp_path):
+def test_a_damaged_file_and_wrong_inputs_are_refused(tmp_path):
     packed = write_table(tmp_path / "model.sd", 700, 16, k=4)
     native.write_native(packed, tmp_path)
     recommender = native.open_native(packed, tmp_path)
@@ -81,8 +81,17 @@ def test_a_damaged_file_answers_with_no_rows(tmp_path):
     empty, one = np.empty(0, np.int64), np.array([-1])
     lists = dict.fromkeys(("history", "excluded", "candidates"), empty)
     feed = {**lists, "user": one, "like": one, "k": np.array([9])}
-    assert len(broken.run(None, feed)[0]) == 0
+    with pytest.raises(Exception, match="the packed file beside the graph is damaged"):
+        broken.run(None, feed)
     assert len(recommender.session.run(None, feed)[0]) == 9
+    with pytest.raises(Exception, match=r"one element each|Got: 2 Expected: 1"):
+        recommender.session.run(None, {**feed, "k": np.array([9, 9])})
+    # A packed file that is shorter than the graph says never reaches the operator.
+    (tmp_path / "other" / "model.sd").write_bytes(damaged[:-64])
+    with pytest.raises(BundleError, match="onnxruntime does not accept"):
+        native.OnnxRecommender(
+            packed, tmp_path / "other" / "model.onnx", library=native.operator_library(tmp_path)
+        )
 
 
 def test_it_compiles_without_warnings_here_and_for_arm64(tmp_path):

@@ -39,50 +39,60 @@ static int write_output(const OrtApi *api, OrtContext *context, size_t index, co
     return 1;
 }
 
-static void SD_ORT_CALL compute(void *kernel, OrtContext *context) {
+static OrtStatus *answer(const OrtApi *api, OrtContext *context, const sd_model *model,
+                         const sd_list *lists, int64_t k) {
+    OrtStatus *status = NULL;
+    size_t room = k < 0 ? 0 : k < (int64_t)model->n_items ? (size_t)k : model->n_items;
+    int64_t *rows = malloc(sizeof *rows * (room + 1));
+    float *scores = malloc(sizeof *scores * (room + 1));
+    uint32_t found = 0;
+    if (!rows || !scores ||
+        sd_rows_top(model, lists[HISTORY], lists[USER].rows[0], lists[LIKE].rows[0],
+                    lists[EXCLUDED], lists[CANDIDATES], k, rows, scores, &found))
+        status = ORT_CREATE_STATUS(api)(ORT_FAIL, "ScoreTopK: out of memory");
+    else if (!write_output(api, context, 0, rows, found, sizeof *rows) ||
+             !write_output(api, context, 1, scores, found, sizeof *scores))
+        status =
+            ORT_CREATE_STATUS(api)(ORT_FAIL, "ScoreTopK: onnxruntime gave no room for results");
+    free(scores);
+    free(rows);
+    return status;
+}
+
+static OrtStatus *SD_ORT_CALL compute(void *kernel, OrtContext *context) {
     const OrtApi *api = *(const OrtApi **)kernel;
     void *data[INPUTS];
     size_t count[INPUTS];
-    sd_model model;
-    int fits = 1;
-    for (size_t i = 0; i < INPUTS; i++)
-        fits = fits && read_input(api, context, i, &data[i], &count[i]);
-    fits = fits && count[USER] == 1 && count[LIKE] == 1 && count[K] == 1;
-    uint32_t found = 0;
-    int64_t *rows = NULL;
-    float *scores = NULL;
-    /* A model that is refused answers with no rows; exporting has checked it, so it was damaged
-     * since. */
-    if (fits && !sd_rows_open(&model, data[MODEL], count[MODEL])) {
-        int64_t k = *(const int64_t *)data[K];
-        size_t room = k < 0 ? 0 : k < (int64_t)model.n_items ? (size_t)k : model.n_items;
-        rows = malloc(sizeof *rows * (room + 1));
-        scores = malloc(sizeof *scores * (room + 1));
-        if (rows && scores) {
-            sd_list lists[INPUTS];
-            for (int i = HISTORY; i < K; i++) {
-                lists[i].rows = data[i];
-                lists[i].n = count[i];
-            }
-            if (sd_rows_top(&model, lists[HISTORY], lists[USER].rows[0], lists[LIKE].rows[0],
-                            lists[EXCLUDED], lists[CANDIDATES], k, rows, scores, &found))
-                found = 0;
-        }
+    sd_list lists[INPUTS];
+    for (size_t i = 0; i < INPUTS; i++) {
+        if (!read_input(api, context, i, &data[i], &count[i]))
+            return ORT_CREATE_STATUS(api)(ORT_FAIL, "ScoreTopK: an input cannot be read");
+        lists[i].rows = data[i];
+        lists[i].n = count[i];
     }
-    write_output(api, context, 0, rows, found, sizeof *rows);
-    write_output(api, context, 1, scores, found, sizeof *scores);
-    free(scores);
-    free(rows);
+    if (count[USER] != 1 || count[LIKE] != 1 || count[K] != 1)
+        return ORT_CREATE_STATUS(api)(ORT_INVALID_ARGUMENT,
+                                      "ScoreTopK: user, like and k have one element each");
+    sd_model model;
+    if (sd_rows_open(&model, data[MODEL], count[MODEL]))
+        return ORT_CREATE_STATUS(api)(
+            ORT_INVALID_ARGUMENT,
+            "ScoreTopK: the packed file beside the graph is damaged or another one;"
+            " take both from one export");
+    return answer(api, context, &model, lists, lists[K].rows[0]);
 }
 
 /* The kernel is the table of entries: what it needs of onnxruntime, and all that it keeps. */
-static void *SD_ORT_CALL create(const OrtOperator *op, const OrtApi *api, const void *info) {
+static OrtStatus *SD_ORT_CALL create(const OrtOperator *op, const OrtApi *api, const void *info,
+                                     void **made) {
     (void)op;
     (void)info;
     const OrtApi **kernel = malloc(sizeof *kernel);
-    if (kernel)
-        *kernel = api;
-    return kernel;
+    if (!kernel)
+        return ORT_CREATE_STATUS(api)(ORT_FAIL, "ScoreTopK: out of memory");
+    *kernel = api;
+    *made = kernel;
+    return NULL;
 }
 
 static void SD_ORT_CALL destroy(void *kernel) { free(kernel); }
@@ -123,9 +133,25 @@ static int SD_ORT_CALL kind(const OrtOperator *op, size_t index) {
     return ORT_REQUIRED;
 }
 
-static const OrtOperator score_topk = {
-    SD_ORT_API_VERSION, create,       name,    provider, input_type, input_count,
-    output_type,        output_count, compute, destroy,  kind,       kind};
+static int SD_ORT_CALL memory(const OrtOperator *op, size_t index) {
+    (void)op;
+    (void)index;
+    return 0; /* the provider's own */
+}
+
+static const OrtOperator score_topk = {.version = SD_ORT_API_VERSION,
+                                       .name = name,
+                                       .provider = provider,
+                                       .input_type = input_type,
+                                       .input_count = input_count,
+                                       .output_type = output_type,
+                                       .output_count = output_count,
+                                       .destroy = destroy,
+                                       .input_kind = kind,
+                                       .output_kind = kind,
+                                       .input_memory = memory,
+                                       .create = create,
+                                       .compute = compute};
 
 /* What onnxruntime calls for a library of operators. The domain lives as long as the process:
  * sessions keep its address. */

@@ -2,7 +2,7 @@
  * table.
  *
  * onnxruntime keeps the places of published entries for ever (its own sources assert them), so this
- * works with every release from 1.8 on and needs none of its headers. */
+ * works with every release from 1.16 on and needs none of its headers. */
 #ifndef SD_ORT_H
 #define SD_ORT_H
 
@@ -34,7 +34,7 @@ typedef struct OrtApiBase {
 } OrtApiBase;
 
 /* Version of the table that is asked for, and of the operator's description below. */
-#define SD_ORT_API_VERSION 8u
+#define SD_ORT_API_VERSION 16u
 
 #define SD_ORT(api, place, type) ((type)(void *)(api)[place])
 #define ORT_CREATE_STATUS(api) SD_ORT(api, 0, OrtStatus *(SD_ORT_CALL *)(int, const char *))
@@ -54,22 +54,29 @@ typedef struct OrtApiBase {
 #define ORT_RELEASE_SHAPE(api) SD_ORT(api, 99, void(SD_ORT_CALL *)(OrtShape *))
 #define ORT_RELEASE_DOMAIN(api) SD_ORT(api, 101, void(SD_ORT_CALL *)(OrtDomain *))
 
-enum { ORT_FLOAT = 1, ORT_UINT8 = 2, ORT_INT64 = 7, ORT_REQUIRED = 0, ORT_FAIL = 1 };
+enum { ORT_FLOAT = 1, ORT_UINT8 = 2, ORT_INT64 = 7, ORT_REQUIRED = 0 };
+/* Kinds of errors. */
+enum { ORT_FAIL = 1, ORT_INVALID_ARGUMENT = 2 };
 
-/* An operator's description, as version 8 has it. */
+/* An operator's description, as version 16 has it. Entries that are NULL are not called. */
 typedef struct OrtOperator {
     uint32_t version;
-    void *(SD_ORT_CALL *create)(const struct OrtOperator *, const OrtApi *, const void *);
+    void *(SD_ORT_CALL *old_create)(const struct OrtOperator *, const OrtApi *, const void *);
     const char *(SD_ORT_CALL *name)(const struct OrtOperator *);
     const char *(SD_ORT_CALL *provider)(const struct OrtOperator *);
     int(SD_ORT_CALL *input_type)(const struct OrtOperator *, size_t);
     size_t(SD_ORT_CALL *input_count)(const struct OrtOperator *);
     int(SD_ORT_CALL *output_type)(const struct OrtOperator *, size_t);
     size_t(SD_ORT_CALL *output_count)(const struct OrtOperator *);
-    void(SD_ORT_CALL *compute)(void *, OrtContext *);
+    void(SD_ORT_CALL *old_compute)(void *, OrtContext *);
     void(SD_ORT_CALL *destroy)(void *);
     int(SD_ORT_CALL *input_kind)(const struct OrtOperator *, size_t);
     int(SD_ORT_CALL *output_kind)(const struct OrtOperator *, size_t);
+    int(SD_ORT_CALL *input_memory)(const struct OrtOperator *, size_t);
+    int(SD_ORT_CALL *variadic[4])(const struct OrtOperator *);
+    OrtStatus *(SD_ORT_CALL *create)(const struct OrtOperator *, const OrtApi *, const void *,
+                                     void **);
+    OrtStatus *(SD_ORT_CALL *compute)(void *, OrtContext *);
 } OrtOperator;
 
 #endif
