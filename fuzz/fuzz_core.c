@@ -76,10 +76,11 @@ static void ask(sd_model *model, const uint8_t *question, int verified) {
     sd_select_kernel(model, SD_KERNEL_SCALAR);
     uint32_t count = recommend(model, &request, rows, scores);
     for (uint32_t i = 0; i < count; i++) {
-        const char *text;
+        static char string[SD_MAX_STRING];
+        const char *text = string;
         uint32_t length, found = 0;
         must(rows[i] < model->n_items, "rows exist");
-        sd_string(model, SD_ITEM_ID, rows[i], &text, &length);
+        sd_string(model, SD_ITEM_ID, rows[i], string, SD_MAX_STRING, &length);
         for (uint32_t j = 0; j < length; j++)
             found += (uint8_t)text[j];
         uint32_t row = sd_find(model, SD_ITEMS, text, length), row_again;
@@ -88,7 +89,7 @@ static void ask(sd_model *model, const uint8_t *question, int verified) {
         must(row == row_again, "both searches end alike");
         if (verified)
             must(row == rows[i], "an id leads to its row");
-        if (!sd_string(model, SD_TITLE, rows[i], &text, &length) && length)
+        if (!sd_string(model, SD_TITLE, rows[i], string, SD_MAX_STRING, &length) && length)
             found += (uint8_t)text[length - 1];
         (void)found;
     }

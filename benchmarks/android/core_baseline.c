@@ -46,10 +46,8 @@ static void ask(const sd_model *model, const history *asked, uint32_t k, void *s
         sd_recommend(model, &request, scratch, scratch_bytes, rows, scores, &count))
         exit(2);
     for (uint32_t i = 0; i < count; i++) {
-        const char *string;
         uint32_t length;
-        sd_string(model, SD_ITEM_ID, rows[i], &string, &length);
-        memcpy(strings[i], string, length < 255 ? length : 255);
+        sd_string(model, SD_ITEM_ID, rows[i], strings[i], 255, &length);
         checksum += rows[i];
     }
 }

@@ -19,8 +19,10 @@ from sparsedevice.packing.content import (
     derived_scales,
     least_bytes,
     put_head,
+    put_symbols,
     scales_follow,
     take_head,
+    take_symbols,
 )
 from sparsedevice.packing.entropy import (
     SCALE,
@@ -36,6 +38,7 @@ from sparsedevice.packing.fold_in import RULE_BYTES
 from sparsedevice.packing.format import Header, Kind
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.streams import Sink, Source, deflate
+from sparsedevice.packing.symbols import MAX_SYMBOL_BYTES
 
 _FRONT_CODED, _DECIMAL = 0, 1
 _MAX_SHARED = 255
@@ -54,6 +57,9 @@ def write_parts(content: Content) -> tuple[bytes, bytes]:
         _put_rows(sink, words, content.users, content.header)
     for kind, strings in sorted(content.strings.items()):
         _put_strings(sink, strings, is_id=kind is not Kind.TITLE_POINTERS)
+        sink.number(int(kind in content.symbols))
+        if kind in content.symbols:
+            put_symbols(sink, content.symbols[kind])
     if content.seen is not None:
         sink.planes(content.seen.lengths, 4)
         first = np.zeros(len(content.seen.data) + 1, bool)
@@ -86,12 +92,12 @@ def read_parts(body: bytes, words: memoryview, result_bytes: int) -> Content:
     header, parts = take_head(source)
     items = _take_rows(source, coded, header.n_items, header, result_bytes)
     users = _take_rows(source, coded, header.n_users, header, result_bytes) if header.n_users else None
-    strings = {
-        kind: _take_strings(
-            source, header.n_users if kind is Kind.USER_ID_POINTERS else header.n_items, result_bytes
-        )
-        for kind in parts.string_kinds(header)
-    }
+    strings, symbols = {}, {}
+    for kind in parts.string_kinds(header):
+        n = header.n_users if kind is Kind.USER_ID_POINTERS else header.n_items
+        strings[kind] = _take_strings(source, n, result_bytes)
+        if source.number():
+            symbols[kind] = take_symbols(source)
     seen = _take_seen(source, header) if parts.seen else None
     weights = source.planes(header.n_items, 4) if parts.weights else None
     matrix = source.planes(header.dim * header.dim, 4) if parts.matrix else None
@@ -99,7 +105,7 @@ def read_parts(body: bytes, words: memoryview, result_bytes: int) -> Content:
     rule = bytes(source.raw(RULE_BYTES)) if parts.rule else None
     source.end()
     coded.end()
-    content = Content(header, items, users, strings, seen, weights, matrix, metadata, rule)
+    content = Content(header, items, users, strings, seen, weights, matrix, metadata, rule, symbols)
     if least_bytes(content) > result_bytes:
         raise PackedFileError("body", f"the rows do not fit the {result_bytes} bytes that the file promises")
     return content
@@ -238,12 +244,13 @@ def _take_strings(source: Source, n: int, result_bytes: int) -> Lists:
         numbers = np.cumsum(difference)
         if (numbers < 0).any():
             raise PackedFileError("body", "an id is a negative number")
-        return _lists([b"%d" % number for number in numbers.tolist()])
+        return Lists.of([b"%d" % number for number in numbers.tolist()])
     if coding != _FRONT_CODED:
         raise PackedFileError("body", f"strings have the unknown coding {coding}")
     shared = source.planes(n, 1)
     size = source.number()
-    if size + int(shared.sum(dtype=np.int64)) > result_bytes + n:
+    # A code has at least one bit, and stands for at most 64 bytes.
+    if size + int(shared.sum(dtype=np.int64)) > 8 * MAX_SYMBOL_BYTES * result_bytes:
         raise PackedFileError("body", f"strings do not fit a file of {result_bytes} bytes")
     ends = source.raw(size).tobytes().split(_END)
     if len(ends) != n + 1 or ends[n]:
@@ -252,7 +259,7 @@ def _take_strings(source: Source, n: int, result_bytes: int) -> Lists:
     for skip, end in zip(shared.tolist(), ends[:n], strict=True):
         last = last[:skip] + end
         strings.append(last)
-    return _lists(strings)
+    return Lists.of(strings)
 
 
 def _take_seen(source: Source, header: Header) -> Lists:
@@ -275,8 +282,3 @@ def _shared(before: bytes, string: bytes) -> int:
     if before[:most] == string[:most]:
         return most
     return next(i for i in range(most) if before[i] != string[i])
-
-
-def _lists(strings: list[bytes]) -> Lists:
-    lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-    return Lists(np.concatenate(([0], np.cumsum(lengths))), np.frombuffer(b"".join(strings), np.uint8))

@@ -1,7 +1,7 @@
 """What a packed file says, apart from how it lies: the form in which files are compared and coded.
 
-Pointers, the id index, padding and alignment follow from the rest, so neither a delta nor the compact coding
-carries them.
+Pointers, starts, codes of strings, the id index, padding and alignment follow from the rest, so neither a
+delta nor the compact coding carries them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
+from sparsedevice.packing.coded import TEXT, code_list
 from sparsedevice.packing.format import (
     ENTRY_BYTES,
     HEADER_BYTES,
@@ -29,12 +30,14 @@ from sparsedevice.packing.format import (
     build_head,
     choose_layout,
     index_slots,
+    slot_bits,
     value_bytes,
 )
 from sparsedevice.packing.quantize import Rows, inverse_norms
 from sparsedevice.packing.reader import PackedFile
 from sparsedevice.packing.streams import Sink, Source
 from sparsedevice.packing.strings import id_index
+from sparsedevice.packing.symbols import END, NOTHING, Symbols
 from sparsedevice.packing.writer import item_parts, user_parts
 
 
@@ -54,6 +57,12 @@ class Lists:
     def lengths(self) -> NDArray[np.int64]:
         """Length of each row's list."""
         return np.diff(self.pointers)
+
+    @classmethod
+    def of(cls, strings: list[bytes]) -> Lists:
+        """The bytes of strings."""
+        lengths = np.fromiter(map(len, strings), np.int64, len(strings))
+        return cls(np.concatenate(([0], np.cumsum(lengths))), np.frombuffer(b"".join(strings), np.uint8))
 
     def raw(self) -> list[bytes]:
         """Each row's bytes."""
@@ -75,6 +84,7 @@ class Content:
         matrix: bits of the fold-in matrix, uint32[dim * dim]; None where the file has none.
         metadata: the JSON; None where the file has none.
         rule: the fold-in rule, 20 bytes; None where the file has none.
+        symbols: those of the strings that are coded as text, under the same kinds.
     """
 
     header: Header
@@ -86,6 +96,7 @@ class Content:
     matrix: NDArray[np.uint32] | None
     metadata: bytes | None
     rule: bytes | None
+    symbols: Mapping[Kind, Symbols]
 
 
 STRING_KINDS = (Kind.ITEM_ID_POINTERS, Kind.USER_ID_POINTERS, Kind.TITLE_POINTERS)
@@ -148,9 +159,11 @@ def take_head(source: Source) -> tuple[Header, Optional]:
 
 def read_content(packed: PackedFile) -> Content:
     """What a file says. The file must have been verified."""
-
-    def lists(first: Kind, dtype: str) -> Lists:
-        return Lists(packed.section(first, "<u4").astype(np.int64), packed.section(Kind(first + 1), dtype))
+    coded = {kind: packed.coded(kind) for kind in STRING_KINDS if kind in packed.sections}
+    seen = None
+    if Kind.SEEN_ROWS in packed.sections:
+        pointers = packed.section(Kind.SEEN_POINTERS, "<u4").astype(np.int64)
+        seen = Lists(pointers, packed.section(Kind.SEEN_ROWS, "<u4"))
 
     def words(kind: Kind) -> NDArray[np.uint32] | None:
         return packed.section(kind, "<u4") if kind in packed.sections else None
@@ -159,26 +172,27 @@ def read_content(packed: PackedFile) -> Content:
         packed.header,
         packed.item_rows,
         packed.user_rows,
-        {kind: lists(kind, "u1") for kind in STRING_KINDS if kind in packed.sections},
-        lists(Kind.SEEN_POINTERS, "<u4") if Kind.SEEN_ROWS in packed.sections else None,
+        {kind: Lists.of(strings.all()) for kind, strings in coded.items()},
+        seen,
         words(Kind.FOLD_WEIGHTS),
         words(Kind.FOLD_MATRIX),
         packed.section(Kind.METADATA).tobytes() if Kind.METADATA in packed.sections else None,
         packed.section(Kind.FOLD_RULE).tobytes() if Kind.FOLD_RULE in packed.sections else None,
+        {kind: strings.symbols for kind, strings in coded.items() if strings.head.coding == TEXT},
     )
 
 
 def build_file(content: Content) -> bytes:
-    """The packed file that says this, as ``pack`` would write it; nothing is checked."""
+    """The packed file that says this, as ``pack`` would write it; nothing else is checked.
+
+    Raises:
+        PackedFileError: ``body`` if the symbols do not make the strings.
+    """
     header = content.header
     parts = item_parts(content.items, header.layout, header.values)
     if content.users is not None:
         parts |= user_parts(content.users, header.values)
-    for kind, strings in content.strings.items():
-        parts[kind] = strings.pointers.astype("<u4").tobytes()
-        parts[Kind(kind + 1)] = strings.data.tobytes()
-        if kind is not Kind.TITLE_POINTERS:
-            parts[Kind(kind + 2)] = id_index(strings.raw())
+    parts |= _string_parts(content)
     if content.seen is not None:
         parts[Kind.SEEN_POINTERS] = content.seen.pointers.astype("<u4").tobytes()
         parts[Kind.SEEN_ROWS] = content.seen.data.astype("<u4").tobytes()
@@ -203,6 +217,19 @@ def build_file(content: Content) -> bytes:
     return bytes(file)
 
 
+def _string_parts(content: Content) -> dict[Kind, bytes]:
+    parts: dict[Kind, bytes] = {}
+    for kind, strings in content.strings.items():
+        raw = strings.raw()
+        coded = None if (strings.data == END).any() else code_list(raw, content.symbols.get(kind))
+        if coded is None:
+            raise PackedFileError("body", f"the strings of {kind.name} are not made of the symbols given")
+        parts[kind], parts[Kind(kind + 1)] = coded
+        if kind is not Kind.TITLE_POINTERS:
+            parts[Kind(kind + 2)] = id_index(raw)
+    return parts
+
+
 def least_bytes(content: Content) -> int:
     """A size that the file with this content is not smaller than, found without building it."""
     header, items = content.header, content.items
@@ -216,10 +243,36 @@ def least_bytes(content: Content) -> int:
         HEADER_BYTES + 7 * ENTRY_BYTES + entries * header.column_bytes + value_bytes(header.values, entries)
     )
     for kind, strings in content.strings.items():
-        size += len(strings.data) + 4 * len(strings.pointers)
+        n = len(strings.pointers) - 1
         if kind is not Kind.TITLE_POINTERS:
-            size += 4 * index_slots(len(strings.pointers) - 1)
+            size += index_slots(n) * slot_bits(n) // 8
     return size
+
+
+def put_symbols(sink: Sink, symbols: Symbols) -> None:
+    """A table of symbols."""
+    codes = (symbols.width, symbols.more, symbols.n_short, symbols.first_final, symbols.n_final)
+    for number in (len(symbols.pairs), *codes):
+        sink.number(number)
+    sink.planes(symbols.pairs, 2)
+
+
+def take_symbols(source: Source) -> Symbols:
+    """Read a table of symbols.
+
+    Raises:
+        PackedFileError: ``body`` if the format has no such table.
+    """
+    n, width, more, n_short, first_final, n_final = (source.number() for _ in range(6))
+    pairs = source.planes(2 * n, 2).astype(np.int64).reshape(n, 2)
+    symbols = Symbols(pairs, width, more, n_short, first_final, n_final)
+    if not (n <= NOTHING and 1 <= width <= 12 and more <= 12) or max(n_short, first_final, n_final) > 0xFFFF:
+        raise PackedFileError("body", f"a table of {n} symbols with codes of {width} + {more} bits")
+    try:
+        symbols.check()
+    except PackedFileError as error:
+        raise PackedFileError("body", "the symbols of a list of strings are damaged") from error
+    return symbols
 
 
 def derived_scales(rows: Rows, header: Header) -> NDArray[np.float32] | None:

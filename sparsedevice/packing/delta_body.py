@@ -16,8 +16,10 @@ from sparsedevice.packing.content import (
     derived_scales,
     least_bytes,
     put_head,
+    put_symbols,
     scales_follow,
     take_head,
+    take_symbols,
 )
 from sparsedevice.packing.delta_rows import (
     RowMap,
@@ -36,6 +38,7 @@ from sparsedevice.packing.fold_in import RULE_BYTES
 from sparsedevice.packing.format import Header, Kind
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.streams import Sink, Source
+from sparsedevice.packing.symbols import Symbols
 
 _NO_STRINGS = Lists(np.zeros(1, np.int64), np.empty(0, np.uint8))
 
@@ -53,6 +56,7 @@ def write_body(base: Content, new: Content) -> tuple[bytes, dict[str, dict[str, 
     put_map(sink, users)
     for kind, strings in sorted(new.strings.items()):
         put_strings(sink, _expected_strings(base, kind, items, users), strings)
+        _put_symbols(sink, base.symbols.get(kind), new.symbols.get(kind))
     changed = put_rows(sink, _expected_rows(base.items, base, new.header, items), new.items)
     _put_scales(sink, _expected_rows(base.items, base, new.header, items), new.items, new.header)
     counts = {"items": {**items.counts(), "changed": int((changed & (items.base >= 0)).sum())}}
@@ -90,10 +94,12 @@ def read_body(base: Content, body: bytes, result_bytes: int) -> Content:
     n_base_users = len(base.strings.get(Kind.USER_ID_POINTERS, _NO_STRINGS).pointers) - 1
     items = take_map(source, header.n_items, base.header.n_items)
     users = take_map(source, header.n_users, n_base_users)
-    strings = {
-        kind: take_strings(source, _expected_strings(base, kind, items, users))
-        for kind in parts.string_kinds(header)
-    }
+    strings, symbols = {}, {}
+    for kind in parts.string_kinds(header):
+        strings[kind] = take_strings(source, _expected_strings(base, kind, items, users))
+        table = _take_symbols(source, base.symbols.get(kind))
+        if table is not None:
+            symbols[kind] = table
     expected = _expected_rows(base.items, base, header, items)
     item_rows = _take_scales(source, expected, take_rows(source, expected, header), header)
     user_rows = None
@@ -108,7 +114,7 @@ def read_body(base: Content, body: bytes, result_bytes: int) -> Content:
         metadata = take_strings(source, _single(base.metadata or b"")).data.tobytes()
     rule = bytes(source.raw(RULE_BYTES)) if parts.rule else None
     source.end()
-    content = Content(header, item_rows, user_rows, strings, seen, weights, matrix, metadata, rule)
+    content = Content(header, item_rows, user_rows, strings, seen, weights, matrix, metadata, rule, symbols)
     if least_bytes(content) > result_bytes:
         raise PackedFileError("body", f"the rows do not fit the {result_bytes} bytes that the delta promises")
     return content
@@ -166,6 +172,26 @@ def _old_matrix(base: Content, dim: int) -> NDArray[np.uint32]:
     if base.matrix is None or base.header.dim != dim:
         return np.zeros(dim * dim, np.uint32)
     return base.matrix
+
+
+def _put_symbols(sink: Sink, old: Symbols | None, new: Symbols | None) -> None:
+    """0: no symbols, 1: those of the base, 2: others, which follow."""
+    same = old is not None and new is not None and _fields(old) == _fields(new)
+    sink.number(0 if new is None else 1 if same else 2)
+    if new is not None and not same:
+        put_symbols(sink, new)
+
+
+def _take_symbols(source: Source, old: Symbols | None) -> Symbols | None:
+    kind = source.number()
+    if kind > 2 or (kind == 1 and old is None):
+        raise PackedFileError("body", f"symbols have the unknown coding {kind}")
+    return take_symbols(source) if kind == 2 else old if kind else None
+
+
+def _fields(symbols: Symbols) -> tuple[object, ...]:
+    numbers = symbols.width, symbols.more, symbols.n_short, symbols.first_final, symbols.n_final
+    return *numbers, symbols.to_bytes()
 
 
 def _single(raw: bytes) -> Lists:

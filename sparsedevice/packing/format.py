@@ -10,6 +10,9 @@ from enum import IntEnum
 from typing import Literal, get_args
 
 from sparsedevice.errors import ConfigError, PackedFileError
+from sparsedevice.packing.bits import bit_bytes
+from sparsedevice.packing.coded import HEAD_BYTES as LIST_HEAD_BYTES
+from sparsedevice.packing.coded import ListHead
 from sparsedevice.packing.fold_in import RULE_BYTES
 
 Values = Literal["f32", "f16", "int8", "int4"]
@@ -26,8 +29,6 @@ MAX_DIM = 4096
 MAX_STRING_BYTES = 65_535
 #: Up to this many columns a column id is one byte, above it two.
 MAX_BYTE_DIM = 256
-#: A slot of an id index that holds no row.
-EMPTY_SLOT = 0xFFFFFFFF
 #: Rows of one slice of the sliced layout.
 SLICE_ROWS = 64
 
@@ -125,6 +126,11 @@ def value_bytes(values: Values, count: int) -> int:
 def index_slots(n: int) -> int:
     """Slots that the hashes of ``n`` ids are spread over."""
     return n + n // 4 + 1
+
+
+def slot_bits(n: int) -> int:
+    """Bits of a slot of the index of ``n`` ids; all of them set where it is empty."""
+    return n.bit_length()
 
 
 def choose_layout(values: Values, dim: int) -> Layout:
@@ -237,6 +243,7 @@ def decode_head(data: memoryview) -> tuple[Header, dict[Kind, Section]]:
     sections = _decode_table(data, n_sections, end)
     _check_presence(header, sections)
     _check_lengths(header, sections)
+    _check_lists(data, header, sections)
     return header, sections
 
 
@@ -327,9 +334,6 @@ def _check_lengths(header: Header, sections: Mapping[Kind, Section]) -> None:
         Kind.USER_SCALES: 4 * u,
         Kind.SEEN_POINTERS: 4 * (u + 1),
         Kind.SEEN_ROWS: 4 * header.nnz_seen,
-        Kind.ITEM_ID_POINTERS: 4 * (n + 1),
-        Kind.USER_ID_POINTERS: 4 * (u + 1),
-        Kind.TITLE_POINTERS: 4 * (n + 1),
         Kind.FOLD_WEIGHTS: 4 * n,
         Kind.FOLD_MATRIX: 4 * header.dim * header.dim,
         Kind.FOLD_RULE: RULE_BYTES,
@@ -340,9 +344,28 @@ def _check_lengths(header: Header, sections: Mapping[Kind, Section]) -> None:
                 "lengths",
                 f"section {kind.name} has {section.length} bytes, the counts ask for {expected[kind]}",
             )
-        if kind in (Kind.ITEM_ID_INDEX, Kind.USER_ID_INDEX):
-            least = index_slots(n if kind is Kind.ITEM_ID_INDEX else u)
-            if section.length % 4 or not least <= section.length // 4 <= 2 * least:
-                raise PackedFileError("lengths", f"section {kind.name} has {section.length} bytes")
-        elif kind not in expected and section.length > 0xFFFFFFFF:
+        if kind not in expected and section.length > 0xFFFFFFFF:
             raise PackedFileError("lengths", f"section {kind.name} is longer than the format allows")
+
+
+def _check_lists(data: memoryview, header: Header, sections: Mapping[Kind, Section]) -> None:
+    """Sections of strings are as long as their heads say."""
+    for first in (Kind.ITEM_ID_POINTERS, Kind.USER_ID_POINTERS, Kind.TITLE_POINTERS):
+        if first not in sections:
+            continue
+        n = header.n_users if first is Kind.USER_ID_POINTERS else header.n_items
+        starts, codes, index = (sections.get(Kind(first + i)) for i in range(3))
+        assert starts is not None, "sections come together"
+        assert codes is not None, "sections come together"
+        if codes.length < LIST_HEAD_BYTES or not ListHead.from_bytes(data[codes.offset :]).fits(
+            n, starts.length, codes.length
+        ):
+            raise PackedFileError(
+                "lengths", f"section {Kind(first + 1).name} does not have what its first bytes say"
+            )
+        if first is Kind.TITLE_POINTERS or index is None:
+            continue
+        slots = int.from_bytes(data[index.offset : index.offset + 4], "little") if index.length >= 4 else 0
+        least = index_slots(n)
+        if not least <= slots <= 2 * least or index.length != 4 + bit_bytes(slots * slot_bits(n)):
+            raise PackedFileError("lengths", f"section {Kind(first + 2).name} has {index.length} bytes")

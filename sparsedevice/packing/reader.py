@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sparsedevice.errors import ConfigError, PackedFileError, SparseDeviceError
+from sparsedevice.packing.coded import CodedList
 from sparsedevice.packing.fold_in import FoldIn, decode_rule
 from sparsedevice.packing.format import (
     SLICE_ROWS,
@@ -176,7 +177,7 @@ class PackedFile:
         """Titles by row, "" where unknown; None where the file has none."""
         if Kind.TITLE_BYTES not in self.sections:
             return None
-        return PackedStrings(self.section(Kind.TITLE_POINTERS, "<u4"), self.section(Kind.TITLE_BYTES))
+        return PackedStrings(self.coded(Kind.TITLE_POINTERS))
 
     @cached_property
     def fold_in(self) -> FoldIn:
@@ -208,8 +209,12 @@ class PackedFile:
         return parse_metadata(self.section(Kind.METADATA).tobytes())
 
     def _vocabulary(self, first: Kind) -> PackedVocabulary:
-        strings = PackedStrings(self.section(first, "<u4"), self.section(Kind(first + 1)))
-        return PackedVocabulary(strings, self.section(Kind(first + 2), "<u4"))
+        return PackedVocabulary(PackedStrings(self.coded(first)), self.section(Kind(first + 2)))
+
+    def coded(self, first: Kind) -> CodedList:
+        """The list of strings whose starts are section ``first``."""
+        n = self.n_users if first is Kind.USER_ID_POINTERS else self.n_items
+        return CodedList(self.section(first), self.section(Kind(first + 1)), n)
 
     def _csr(self, first: Kind, scales: NDArray[np.float32]) -> Rows:
         indptr = self.section(first, "<u4").astype(np.int64)

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import ConfigError, UnknownIdError
-from sparsedevice.packing.format import EMPTY_SLOT, MAX_STRING_BYTES, index_slots
+from sparsedevice.packing.bits import bits_at, pack_bits
+from sparsedevice.packing.coded import CodedList, code_list
+from sparsedevice.packing.format import MAX_STRING_BYTES, index_slots, slot_bits
 from sparsedevice.vocabulary import Vocabulary
 
 # From this many look-ups at once, one dictionary is faster than searching for each.
 _MANY = 512
+_NO_ROW = 0xFFFFFFFF
 
 
 class PackedStrings(Sequence[str]):
-    """Strings behind one another, and where each begins; decoded when asked for.
+    """Strings of a file, decoded when asked for.
 
     Attributes:
-        pointers: uint32[n + 1].
-        data: the bytes of all strings.
+        coded: how they lie.
     """
 
-    def __init__(self, pointers: NDArray[np.uint32], data: NDArray[np.uint8]) -> None:
-        self.pointers = pointers
-        self.data = data
+    def __init__(self, coded: CodedList) -> None:
+        self.coded = coded
 
     def __len__(self) -> int:
-        return len(self.pointers) - 1
+        return self.coded.n
+
+    def __iter__(self) -> Iterator[str]:
+        return (raw.decode("utf-8") for raw in self.coded.all())
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -45,17 +49,17 @@ class PackedStrings(Sequence[str]):
 
     def raw(self, index: int) -> bytes:
         """The UTF-8 bytes of one string."""
-        return self.data[int(self.pointers[index]) : int(self.pointers[index + 1])].tobytes()
+        return self.coded.raw(int(index))
 
 
 class PackedVocabulary(Vocabulary):
     """A vocabulary that finds an id through the index in the file, without building a dictionary.
 
     Attributes:
-        index: uint32[slots]: rows, or EMPTY_SLOT; see docs/format.md, "The id index".
+        index: the bytes of the index; see docs/format.md, "The id index".
     """
 
-    def __init__(self, ids: PackedStrings, index: NDArray[np.uint32]) -> None:
+    def __init__(self, ids: PackedStrings, index: NDArray[np.uint8]) -> None:
         super().__init__(ids)
         self.index = index
         self._strings = ids
@@ -87,8 +91,9 @@ class PackedVocabulary(Vocabulary):
     def find(self, wanted: bytes) -> int:
         """Row of an id as UTF-8, or -1."""
         n = len(self._strings)
-        for slot in range(first_slot(wanted, n), len(self.index)):
-            row = int(self.index[slot])
+        slots, width = int.from_bytes(self.index[:4].tobytes(), "little"), slot_bits(n)
+        for slot in range(first_slot(wanted, n), slots):
+            row = bits_at(self.index[4:], slot * width, width)
             if row >= n:
                 break
             if self._strings.raw(row) == wanted:
@@ -101,8 +106,8 @@ def first_slot(id_: bytes, n: int) -> int:
     return zlib.crc32(id_) * index_slots(n) >> 32
 
 
-def pack_strings(strings: Iterable[str], what: str) -> tuple[bytes, bytes, list[bytes]]:
-    """Pointers (uint32) and bytes of a list of strings, and the strings as UTF-8.
+def encode_strings(strings: Iterable[str], what: str) -> list[bytes]:
+    """A list of strings as UTF-8.
 
     Raises:
         ConfigError: if one cannot be UTF-8 or takes more than 65,535 bytes, or all take 4 GiB.
@@ -120,35 +125,49 @@ def pack_strings(strings: Iterable[str], what: str) -> tuple[bytes, bytes, list[
                 f"{what} {row} has {len(raw)} bytes; a packed file holds {MAX_STRING_BYTES} at most"
             )
         encoded.append(raw)
-    ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
-    if len(ends) and ends[-1] > 0xFFFFFFFF:
-        raise ConfigError(f"all {what}s together have {ends[-1]} bytes; a packed file holds 4 GiB at most")
-    pointers = np.concatenate(([0], ends)).astype("<u4")
-    return pointers.tobytes(), b"".join(encoded), encoded
+    total = sum(map(len, encoded))
+    if total > 0xFFFFFFFF:
+        raise ConfigError(f"all {what}s together have {total} bytes; a packed file holds 4 GiB at most")
+    return encoded
+
+
+def pack_strings(strings: Iterable[str], what: str) -> tuple[bytes, bytes]:
+    """Starts and codes of a list of strings.
+
+    Raises:
+        ConfigError: as :func:`encode_strings`.
+    """
+    return coded_parts(encode_strings(strings, what))
+
+
+def coded_parts(encoded: list[bytes]) -> tuple[bytes, bytes]:
+    """Starts and codes of UTF-8 strings, with symbols learnt from them."""
+    parts = code_list(encoded)
+    assert parts is not None, "learnt symbols make the strings"
+    return parts
 
 
 def pack_vocabulary(ids: Sequence[str], what: str) -> tuple[bytes, bytes, bytes]:
-    """Pointers, bytes and index (uint32) of distinct ids.
+    """Starts, codes and index of distinct ids.
 
     Raises:
-        ConfigError: as :func:`pack_strings`, and if an id stands twice.
+        ConfigError: as :func:`encode_strings`, and if an id stands twice.
     """
-    pointers, data, encoded = pack_strings(ids, what)
+    encoded = encode_strings(ids, what)
     first_row: dict[bytes, int] = {}
     for row, raw in enumerate(encoded):
         if first_row.setdefault(raw, row) != row:
             rows_of = f"rows {first_row[raw]} and {row}"
             raise ConfigError(f"{what} {ids[row]!r} stands in {rows_of}; ids must be distinct")
-    return pointers, data, id_index(encoded)
+    return *coded_parts(encoded), id_index(encoded)
 
 
 def id_index(encoded: Sequence[bytes]) -> bytes:
-    """The index (uint32) of distinct ids, given as UTF-8."""
+    """The index of distinct ids, given as UTF-8."""
+    from sparsedevice.runtime import _core
+
     n = len(encoded)
-    slots = np.fromiter((first_slot(raw, n) for raw in encoded), np.int64, n)
-    rows = np.argsort(slots, kind="stable")
-    # Linear probing, all at once: each id lies at its slot or right after the one before it.
-    place = np.arange(n) + np.maximum.accumulate(slots[rows] - np.arange(n))
-    index = np.full(max(index_slots(n), int(place[-1]) + 1), EMPTY_SLOT, "<u4")
-    index[place] = rows
-    return index.tobytes()
+    ends = np.cumsum(np.fromiter(map(len, encoded), np.uint64, n), dtype=np.uint64)
+    slots = np.frombuffer(_core.id_index(b"".join(encoded), ends), "<u4").astype(np.int64)
+    slots[slots == _NO_ROW] = (1 << slot_bits(n)) - 1
+    return len(slots).to_bytes(4, "little") + pack_bits(slots, slot_bits(n))

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import zlib
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
+from sparsedevice.packing.bits import unpack_bits
 from sparsedevice.packing.format import (
-    EMPTY_SLOT,
     ENTRY_BYTES,
     HEADER_BYTES,
     MAX_STRING_BYTES,
     SLICE_ROWS,
     Kind,
+    slot_bits,
 )
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.reader import PackedFile, parse_metadata
 from sparsedevice.packing.sliced import entry_offsets, unpack_nibbles
-from sparsedevice.packing.strings import PackedStrings, PackedVocabulary
+from sparsedevice.packing.strings import first_slot
 
 
 def verify_file(packed: PackedFile) -> None:
@@ -167,9 +167,8 @@ def _check_seen(packed: PackedFile) -> None:
 
 
 def _check_strings(packed: PackedFile, first: Kind) -> list[bytes]:
-    data = packed.section(Kind(first + 1)).tobytes()
-    pointers = _check_pointers(packed, first, len(data)).tolist()
-    strings = [data[a:b] for a, b in pairwise(pointers)]
+    coded = packed.coded(first)
+    strings = coded.all()
     for row, raw in enumerate(strings):
         if len(raw) > MAX_STRING_BYTES:
             raise PackedFileError("strings", f"string {row} of {first.name} has {len(raw)} bytes")
@@ -177,17 +176,36 @@ def _check_strings(packed: PackedFile, first: Kind) -> list[bytes]:
             raw.decode("utf-8")
         except UnicodeDecodeError:
             raise PackedFileError("strings", f"string {row} of {first.name} is not UTF-8") from None
+    n_blocks = -(-coded.n // coded.head.block)
+    _check_rest(coded.starts, n_blocks * coded.head.start_bits, first)
+    _check_rest(coded.stream, coded.head.bits, Kind(first + 1))
     return strings
+
+
+def _check_rest(data: NDArray[np.uint8], bits: int, kind: Kind) -> None:
+    if int(data[bits // 8]) >> bits % 8 or data[bits // 8 + 1 :].any():
+        raise PackedFileError("padding", f"the bits after the last one of section {kind.name} are not zero")
 
 
 def _check_vocabulary(packed: PackedFile, first: Kind) -> None:
     ids = _check_strings(packed, first)
-    index = packed.section(Kind(first + 2), "<u4")
-    filled = index[index != EMPTY_SLOT]
-    if len(filled) != len(ids) or (filled >= len(ids)).any():
+    n, width = len(ids), slot_bits(len(ids))
+    index = packed.section(Kind(first + 2))
+    slots = int(index[:4].view("<u4")[0])
+    rows = unpack_bits(index[4:], np.arange(slots) * width, width)
+    filled = np.flatnonzero(rows != (1 << width) - 1)
+    if len(filled) != n or (np.sort(rows[filled]) != np.arange(n)).any():
         raise PackedFileError("ids", f"the index of {first.name} does not hold each row once")
-    strings = PackedStrings(packed.section(first, "<u4"), packed.section(Kind(first + 1)))
-    vocabulary = PackedVocabulary(strings, index)
-    for row, raw in enumerate(ids):
-        if vocabulary.find(raw) != row:
-            raise PackedFileError("ids", f"id {raw!r} stands twice, or the index does not lead to row {row}")
+    _check_rest(index[4:], slots * width, Kind(first + 2))
+    if len(set(ids)) != n:
+        raise PackedFileError("ids", f"an id of {first.name} stands twice")
+    place = np.empty(n, np.int64)
+    place[rows[filled]] = filled
+    begin = np.fromiter((first_slot(raw, n) for raw in ids), np.int64, n)
+    empty_before = np.concatenate(([0], np.cumsum(rows == (1 << width) - 1)))
+    bad = (place < begin) | (empty_before[place] != empty_before[np.minimum(begin, slots)])
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise PackedFileError(
+            "ids", f"the index of {first.name} does not lead from {ids[row]!r} to row {row}"
+        )

@@ -115,7 +115,7 @@ def pack(
         pack_vocabulary([item_ids[i] for i in order], "item id"), strict=True,
     ))  # fmt: skip
     if titles is not None:
-        parts[Kind.TITLE_POINTERS], parts[Kind.TITLE_BYTES], _ = pack_strings(
+        parts[Kind.TITLE_POINTERS], parts[Kind.TITLE_BYTES] = pack_strings(
             [titles[i] for i in order], "title"
         )
     n_users = nnz_users = nnz_seen = 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
 
+from sparsedevice.errors import PackedFileError
 from sparsedevice.packing import FoldIn, PackedInfo, Ridge, Steps, pack
-from sparsedevice.packing.format import ENTRY_BYTES, HEADER_BYTES, Kind, decode_head, encode_head
+from sparsedevice.packing.format import ENTRY_BYTES, HEADER_BYTES, Kind, decode_head
 
 N_ITEMS, N_USERS, DIM = 70, 5, 12
 
@@ -50,13 +52,15 @@ def write_small(
 
 def with_checksums(data: bytearray) -> bytes:
     """The same bytes with all checksums made right, so that a deeper check must find the damage."""
-    header, sections = decode_head(memoryview(bytes(data)))
-    fixed = [
-        type(s)(s.kind, zlib.crc32(data[s.offset : s.offset + s.length]), s.offset, s.length)
-        for s in sections.values()
-    ]
-    head = encode_head(header, fixed)
-    return head + bytes(data[len(head) :])
+    data = bytearray(data)
+    n_sections = int.from_bytes(data[56:60], "little")
+    if n_sections > len(Kind):
+        raise PackedFileError("sections", f"{n_sections} sections")
+    for i in range(n_sections):
+        entry = HEADER_BYTES + ENTRY_BYTES * i
+        offset, length = struct.unpack_from("<2Q", data, entry + 8)
+        data[entry + 4 : entry + 8] = zlib.crc32(data[offset : offset + length]).to_bytes(4, "little")
+    return with_header_checksum(data)
 
 
 def with_header_checksum(data: bytearray) -> bytes:
@@ -74,8 +78,9 @@ def place(data: bytes, kind: Kind) -> int:
 
 
 def patched(data: bytes, kind: Kind, at: int, new: bytes) -> bytes:
-    """``new`` written at byte ``at`` of a section, with checksums made right."""
+    """``new`` written at byte ``at`` of a section, from its end if negative; checksums made right."""
     damaged = bytearray(data)
-    start = place(data, kind) + at
+    section = decode_head(memoryview(data))[1][kind]
+    start = section.offset + at % section.length
     damaged[start : start + len(new)] = new
     return with_checksums(damaged)

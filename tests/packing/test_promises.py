@@ -7,10 +7,12 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sparsedevice.errors import PackedFileError
 from sparsedevice.packing import PackedFile
+from sparsedevice.packing.bits import pack_bits
 from sparsedevice.packing.format import HEADER_BYTES, Kind
 from sparsedevice.runtime.core import CoreRecommender
 from tests.packing.small import patched, place, with_header_checksum, write_small
@@ -46,6 +48,35 @@ def swap_columns(data: bytes) -> bytes:
     """Two entries of the first user in the wrong order."""
     at = place(data, Kind.USER_COLUMNS)
     return patched(data, Kind.USER_COLUMNS, 0, bytes([data[at + 1], data[at]]))
+
+
+def symbol(kind: Kind, number: int, left: int, right: int) -> Damage:
+    """A symbol of other parts."""
+    return body(kind, 20 + 3 * number, (left | right << 12).to_bytes(3, "little"))
+
+
+def slots(rows: list[int]) -> Damage:
+    """An item id index whose first slots are these, the others empty."""
+
+    def damage(data: bytes) -> bytes:
+        n_slots = int.from_bytes(data[place(data, Kind.ITEM_ID_INDEX) :][:4], "little")
+        filled = np.array([*rows, *[127] * (n_slots - len(rows))])
+        return patched(data, Kind.ITEM_ID_INDEX, 4, pack_bits(filled, 7))
+
+    return damage
+
+
+def steps(width: int) -> Damage:
+    """Another width of the five user ids' differences: 0 makes all the same, in as many bits."""
+
+    def damage(data: bytes) -> bytes:
+        strings = PackedFile(data).coded(Kind.USER_ID_POINTERS)
+        number = int.from_bytes(strings.stream[:8].tobytes(), "little")
+        first = strings.head.width
+        changed = number & (1 << first) - 1 | width << first if width else number & (1 << first + 6) - 1
+        return patched(data, Kind.USER_ID_BYTES, 20, changed.to_bytes(8, "little"))
+
+    return damage
 
 
 def u32(*numbers: int) -> bytes:
@@ -119,8 +150,16 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("lengths", "int8", "sliced", head(24, u32(13))),
     ("lengths", "int8", "csr", head(32, struct.pack("<Q", 1))),
     ("lengths", "int8", "sliced", head(32, struct.pack("<Q", 2**31))),
-    ("lengths", "int8", "sliced", entry(12, 16, struct.pack("<Q", 344))),
+    ("lengths", "int8", "sliced", entry(12, 16, struct.pack("<Q", 90))),
+    ("lengths", "int8", "sliced", body(Kind.ITEM_ID_BYTES, 0, b"\x03")),
+    ("lengths", "int8", "sliced", body(Kind.ITEM_ID_BYTES, 4, b"\x00\x00")),
+    ("lengths", "int8", "sliced", body(Kind.TITLE_BYTES, 12, struct.pack("<Q", 2**40))),
+    ("lengths", "int8", "sliced", body(Kind.USER_ID_BYTES, 1, b"\x21")),
+    ("lengths", "int8", "sliced", body(Kind.ITEM_ID_INDEX, 0, u32(2**32 - 1))),
     ("padding", "int8", "sliced", gap),
+    ("padding", "int8", "sliced", body(Kind.TITLE_POINTERS, -1, b"\x01")),
+    ("padding", "int8", "sliced", body(Kind.USER_ID_BYTES, -1, b"\x01")),
+    ("padding", "int8", "sliced", body(Kind.ITEM_ID_INDEX, -1, b"\x01")),
     ("padding", "int8", "sliced", first_gap),
     ("checksum", "int8", "sliced", lambda data: data[:-1] + b"x"),
     ("pointers", "int8", "csr", body(Kind.ITEM_POINTERS, 0, u32(1))),
@@ -128,8 +167,8 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("pointers", "int8", "sliced", body(Kind.ITEM_POINTERS, 0, u32(1))),
     ("pointers", "int8", "sliced", body(Kind.USER_POINTERS, 8, u32(0))),
     ("pointers", "int8", "sliced", body(Kind.SEEN_POINTERS, 4, u32(2**31))),
-    ("pointers", "int8", "sliced", body(Kind.ITEM_ID_POINTERS, 4, u32(2**31))),
-    ("pointers", "int8", "sliced", body(Kind.TITLE_POINTERS, 280, u32(0))),
+    ("pointers", "int8", "sliced", body(Kind.ITEM_ID_POINTERS, 0, b"\x01")),
+    ("pointers", "int8", "sliced", body(Kind.TITLE_POINTERS, 4, b"\x00\x00")),
     ("columns", "int8", "sliced", body(Kind.ITEM_COLUMNS, 3, b"\xff")),
     ("columns", "int8", "csr", body(Kind.ITEM_COLUMNS, 0, b"\x0c")),
     ("columns", "int8", "sliced", swap_columns),
@@ -148,12 +187,15 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("scales", "int8", "sliced", body(Kind.USER_SCALES, 0, f32(-1.0))),
     ("seen", "int8", "sliced", body(Kind.SEEN_ROWS, 0, u32(70))),
     ("seen", "int8", "sliced", body(Kind.SEEN_ROWS, 0, u32(69))),
-    ("strings", "int8", "sliced", body(Kind.ITEM_ID_BYTES, 0, b"\xff")),
-    ("strings", "int8", "sliced", body(Kind.TITLE_BYTES, 0, b"\xed\xa0\x80")),
-    ("ids", "int8", "sliced", body(Kind.ITEM_ID_INDEX, 0, u32(70))),
-    ("ids", "int8", "sliced", body(Kind.ITEM_ID_INDEX, 0, u32(*range(70), *[2**32 - 1] * 18))),
-    ("ids", "int8", "sliced", body(Kind.ITEM_ID_BYTES, 0, b"item-1")),
-    ("ids", "int8", "sliced", body(Kind.USER_ID_BYTES, 0, b"zzz")),
+    ("strings", "int8", "sliced", symbol(Kind.ITEM_ID_BYTES, 0, 0, 0)),
+    ("strings", "int8", "sliced", symbol(Kind.ITEM_ID_BYTES, 0, 0xFFF, 0xEFF)),
+    ("strings", "int8", "sliced", symbol(Kind.ITEM_ID_BYTES, 0, 0xEFF, 0xEFF)),
+    ("strings", "int8", "sliced", symbol(Kind.TITLE_BYTES, 0, 0xFED, 0xEFF)),
+    ("strings", "int8", "sliced", steps(33)),
+    ("ids", "int8", "sliced", slots([70, *range(69)])),
+    ("ids", "int8", "sliced", slots([0, *range(69)])),
+    ("ids", "int8", "sliced", slots(list(range(70)))),
+    ("ids", "int8", "sliced", steps(0)),
     ("fold-in", "int8", "sliced", body(Kind.FOLD_WEIGHTS, 0, f32(NAN))),
     ("fold-in", "int8", "sliced", body(Kind.FOLD_MATRIX, 40, f32(INF))),
     *(("fold-in", "int8", "sliced", damage) for damage in BROKEN_RULES),

@@ -33,7 +33,7 @@ def test_sizes_are_read_as_people_write_them() -> None:
     ("budget", "settings"),
     [
         ("10KB", {}),
-        ("13KB", {}),
+        ("11KB", {}),
         ("30KB", {}),
         ("6KB", {"budget_for": "compact"}),
         ("4KB", {"budget_vocabulary": False}),

@@ -13,9 +13,9 @@ static int usage(void) {
 }
 
 static void print_text(const sd_model *model, sd_text text, uint32_t row) {
-    const char *string;
+    static char string[SD_MAX_STRING];
     uint32_t length;
-    if (!sd_string(model, text, row, &string, &length))
+    if (!sd_string(model, text, row, string, SD_MAX_STRING, &length))
         fwrite(string, 1, length, stdout);
 }
 

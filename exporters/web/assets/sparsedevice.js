@@ -50,6 +50,7 @@ const ITEM_ID = 0;
 const TITLE = 2;
 const NO_ROW = 0xffffffff;
 const PAGE_BYTES = 65536;
+const STRING_ROOM = 256; /* bytes that most strings fit into */
 const SHORT = 48; /* characters of a string that are copied one by one */
 const MAX_ID_BYTES = 65535;
 
@@ -231,8 +232,15 @@ export class SparseRecommender {
   }
 
   #string(text, row) {
-    const at = this.#core.string(text, row) >>> 0;
-    const end = at + (this.#core.string_length() >>> 0);
+    const next = this.#next;
+    let at = this.#take(STRING_ROOM);
+    const length = this.#core.string(text, row, at, STRING_ROOM);
+    if (length > STRING_ROOM) {
+      at = this.#take(length);
+      this.#core.string(text, row, at, length);
+    }
+    this.#next = next;
+    const end = at + length;
     const u8 = this.#u8;
     let ascii = ""; /* most strings are short and ASCII: a call of the decoder costs more than they do */
     for (let i = at; i < end; i++) {

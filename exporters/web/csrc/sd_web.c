@@ -35,8 +35,6 @@ void *memmove(void *to, const void *from, __SIZE_TYPE__ count) {
 
 static sd_model model;
 static sd_request request;
-static const char *string;
-static uint32_t string_bytes;
 
 EXPORT(open) uint32_t web_open(const void *bytes, uint32_t size) {
     return sd_open(&model, bytes, size);
@@ -68,7 +66,7 @@ EXPORT(info) uint32_t web_info(uint32_t what) {
     case 7:
         return model.kernel;
     case 8:
-        return sd_string(&model, SD_TITLE, 0, &string, &string_bytes) == SD_OK;
+        return sd_string(&model, SD_TITLE, 0, 0, 0, &what) == SD_OK;
     default:
         return 0;
     }
@@ -111,10 +109,10 @@ EXPORT(find) uint32_t web_find(uint32_t table, const char *id, uint32_t length) 
     return sd_find(&model, (sd_table)table, id, length);
 }
 
-/* Address of a string; its length is that of string_length until the next call. */
-EXPORT(string) const char *web_string(uint32_t text, uint32_t row) {
-    sd_string(&model, (sd_text)text, row, &string, &string_bytes);
-    return string;
+/* Write the first `room` bytes of a string; returns the length of all of it. */
+EXPORT(string)
+uint32_t web_string(uint32_t text, uint32_t row, char *string, uint32_t room) {
+    uint32_t length;
+    sd_string(&model, (sd_text)text, row, string, room, &length);
+    return length;
 }
-
-EXPORT(string_length) uint32_t web_string_length(void) { return string_bytes; }

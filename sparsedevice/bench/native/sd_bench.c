@@ -163,12 +163,12 @@ static struct history read_history(const sd_model *model, const char *line, unsi
     h.ids = take(h.n * sizeof *h.ids);
     h.id_bytes = take(4 * (uint64_t)h.n);
     h.found = take(4 * (uint64_t)h.n);
-    for (uint32_t i = 0; i < h.n; i++) /* copies: an app has the ids in memory of its own */
-        if (!sd_string(model, SD_ITEM_ID, h.rows[i], &h.ids[i], &h.id_bytes[i])) {
-            char *copy = take(h.id_bytes[i]);
-            memcpy(copy, h.ids[i], h.id_bytes[i]);
-            h.ids[i] = copy;
-        }
+    for (uint32_t i = 0; i < h.n; i++) {
+        sd_string(model, SD_ITEM_ID, h.rows[i], NULL, 0, &h.id_bytes[i]);
+        char *id = take(h.id_bytes[i]);
+        sd_string(model, SD_ITEM_ID, h.rows[i], id, h.id_bytes[i], &h.id_bytes[i]);
+        h.ids[i] = id;
+    }
     return h;
 }
 
@@ -232,10 +232,10 @@ static void op_end_to_end(struct bench *b, uint32_t number) {
     op_find(b, number);
     recommend_rows(b, h->found, h->n);
     for (uint32_t i = 0; i < b->k; i++) {
-        const char *id;
+        char id[256] = {0};
         uint32_t bytes;
-        sd_string(&b->model, SD_ITEM_ID, b->rows[i], &id, &bytes);
-        b->checksum += bytes + (uint8_t)*id;
+        sd_string(&b->model, SD_ITEM_ID, b->rows[i], id, sizeof id, &bytes);
+        b->checksum += bytes + (uint8_t)id[0];
     }
 }
 

@@ -1,5 +1,5 @@
 /* Opening a packed file: header and section table. */
-#include "sd_internal.h"
+#include "sd_strings.h"
 
 static const uint8_t sd_magic[8] = {0x93, 'S', 'D', 'V', '\r', '\n', 0x1A, '\n'};
 
@@ -162,9 +162,6 @@ static sd_status check_lengths(sd_model *model) {
         [SD_K_USER_SCALES] = 4 * u,
         [SD_K_SEEN_POINTERS] = 4 * (u + 1),
         [SD_K_SEEN_ROWS] = 4 * model->nnz_seen,
-        [SD_K_ITEM_ID_POINTERS] = 4 * (n + 1),
-        [SD_K_USER_ID_POINTERS] = 4 * (u + 1),
-        [SD_K_TITLE_POINTERS] = 4 * (n + 1),
         [SD_K_FOLD_WEIGHTS] = 4 * n,
         [SD_K_FOLD_MATRIX] = 4 * (uint64_t)model->dim * model->dim,
         [SD_K_FOLD_RULE] = SD_RULE_BYTES,
@@ -173,10 +170,15 @@ static sd_status check_lengths(sd_model *model) {
         uint64_t length = model->lengths[kind];
         if (!model->sections[kind])
             continue;
+        uint32_t rows = kind >= SD_K_USER_ID_POINTERS && kind <= SD_K_USER_ID_INDEX
+                            ? model->n_users
+                            : model->n_items;
         if (kind == SD_K_ITEM_ID_INDEX || kind == SD_K_USER_ID_INDEX) {
-            uint64_t least =
-                sd_index_slots(kind == SD_K_ITEM_ID_INDEX ? model->n_items : model->n_users);
-            if (length % 4 || length / 4 < least || length / 4 > 2 * least)
+            if (!sd_index_fits(model, kind, rows))
+                return SD_LENGTHS;
+        } else if (kind == SD_K_ITEM_ID_POINTERS || kind == SD_K_USER_ID_POINTERS ||
+                   kind == SD_K_TITLE_POINTERS) {
+            if (!sd_list_fits(model, kind, rows))
                 return SD_LENGTHS;
         } else if (kind == SD_K_ITEM_ID_BYTES || kind == SD_K_USER_ID_BYTES ||
                    kind == SD_K_TITLE_BYTES || kind == SD_K_METADATA) {

@@ -3,8 +3,8 @@
  * C11, freestanding: no libc, no allocation, no global mutable state.
  *
  * Ownership. The caller owns the bytes and keeps them unchanged and mapped while an sd_model points
- * into them; the model is a plain value that owns nothing and needs no closing. Strings that are
- * handed out point into the bytes. Scratch memory belongs to the caller and holds nothing between
+ * into them; the model is a plain value that owns nothing and needs no closing. Strings are
+ * written to the caller's memory. Scratch memory belongs to the caller and holds nothing between
  * calls.
  *
  * Threads. After sd_open (and sd_select_kernel) the model is only read: any number of threads may
@@ -157,8 +157,12 @@ void sd_find_all(const sd_model *model, sd_table table, const char *const *ids,
 
 typedef enum sd_text { SD_ITEM_ID, SD_USER_ID, SD_TITLE } sd_text;
 
-/* A string of the file, not terminated; empty (and SD_BAD_ROW) where there is none. */
-sd_status sd_string(const sd_model *model, sd_text text, uint32_t row, const char **string,
+/* Strings have at most this many bytes. */
+#define SD_MAX_STRING 65535u
+
+/* A string of the file, UTF-8, not terminated: the first `room` bytes of it go to `string`. *length
+ * is the length of all of it; 0 (and SD_BAD_ROW) where there is none. */
+sd_status sd_string(const sd_model *model, sd_text text, uint32_t row, char *string, uint32_t room,
                     uint32_t *length);
 
 #ifdef __cplusplus

@@ -9,7 +9,6 @@
 #define SD_SLICE_ROWS 64u
 #define SD_MAX_DIM 4096u
 #define SD_MAX_BYTE_DIM 256u
-#define SD_MAX_STRING 65535u
 #define SD_MAX_F32 3.4028234663852886e38f
 #define SD_RULE_BYTES 20u
 /* Rows whose scores are computed before they are compared with the best so far: 4 KB of floats. */

@@ -1,7 +1,6 @@
 /* The core as a Python extension: one type, Model, that holds a buffer and answers in Python
  * objects, and the decoder of the compact coding. */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "sd_python.h"
 
 #include "sd_compact.h"
 #include "sd_core.h"
@@ -137,11 +136,22 @@ static int read_rows(core_model *self, const char *name, PyObject *ids, PyObject
     return failed;
 }
 
+/* Strings up to this length need no memory of their own. */
+enum { SHORT_STRING = 256 };
+
 static PyObject *text_of(core_model *self, sd_text kind, uint32_t row) {
-    const char *string;
+    char room[SHORT_STRING];
     uint32_t length;
-    sd_string(&self->model, kind, row, &string, &length);
-    return PyUnicode_DecodeUTF8(string, (Py_ssize_t)length, "replace");
+    sd_string(&self->model, kind, row, room, SHORT_STRING, &length);
+    if (length <= SHORT_STRING)
+        return PyUnicode_DecodeUTF8(room, (Py_ssize_t)length, "replace");
+    char *string = PyMem_Malloc(length);
+    if (!string)
+        return PyErr_NoMemory();
+    sd_string(&self->model, kind, row, string, length, &length);
+    PyObject *text = PyUnicode_DecodeUTF8(string, (Py_ssize_t)length, "replace");
+    PyMem_Free(string);
+    return text;
 }
 
 static PyObject *texts_of(core_model *self, sd_text kind, const uint32_t *rows, uint32_t count) {
@@ -696,6 +706,9 @@ static PyMethodDef core_functions[] = {
      "decode_lanes(words, lane_words, lengths, frequencies, low, "
      "out, n_symbols, limit, gaps, shift, "
      "low_bits) -> whether the data are sound"},
+    {"id_index", sd_python_id_index, METH_VARARGS, "id_index(ids, ends) -> slots, as uint32"},
+    {"cut", sd_python_cut, METH_VARARGS,
+     "cut(symbols, ends, numbers, costs, text) -> codes, as uint16, or None"},
     {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot core_slots[] = {{Py_mod_exec, (void *)core_exec}, {0, NULL}};

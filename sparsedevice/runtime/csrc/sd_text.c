@@ -1,23 +1,196 @@
-/* Strings of the file: ids and titles. */
-#include "sd_internal.h"
+/* Strings of the file: ids and titles (docs/format.md, "Strings" and "The id index"). */
+#include "sd_strings.h"
 
-/* String `row` of the list whose pointers are section `first`, clamped to the bytes that exist. */
-static sd_range string_at(const sd_model *model, uint32_t first, uint32_t row) {
-    return sd_clamped(model->sections[first], row, model->lengths[first + 1], SD_MAX_STRING);
+void sd_open_list(const sd_model *model, uint32_t first, sd_list *list) {
+    const uint8_t *head = model->sections[first + 1];
+    list->starts = model->sections[first];
+    list->coding = head[0];
+    list->width = head[1];
+    list->more = head[2];
+    list->start_width = head[3];
+    list->n_symbols = sd_u16(head + 4);
+    list->n_short = sd_u16(head + 6);
+    list->first_final = sd_u16(head + 8);
+    list->n_final = sd_u16(head + 10);
+    list->bits = sd_u64(head + 12);
+    list->symbols = head + SD_LIST_HEAD;
+    list->codes = list->symbols + 3 * (uint64_t)list->n_symbols;
+    list->index = first == SD_K_TITLE_POINTERS ? NULL : model->sections[first + 2];
+    list->n = first == SD_K_USER_ID_POINTERS ? model->n_users : model->n_items;
+    list->slot_width = 32;
+    while (list->slot_width > 1 && !(list->n >> (list->slot_width - 1)))
+        list->slot_width--;
 }
 
-sd_status sd_string(const sd_model *model, sd_text text, uint32_t row, const char **string,
+int sd_list_fits(const sd_model *model, uint32_t first, uint32_t n) {
+    const uint8_t *head = model->sections[first + 1];
+    if (model->lengths[first + 1] < SD_LIST_HEAD)
+        return 0;
+    uint64_t symbols = sd_u16(head + 4), bits = sd_u64(head + 12), shift = 3;
+    if (head[0] == SD_AS_NUMBERS) {
+        shift = 4;
+        if (head[1] < 1 || head[1] > 32 || head[2] || symbols)
+            return 0;
+    } else if (head[0] == SD_AS_COLUMNS) {
+        if (head[2] || head[3] || sd_u16(head + 6) > symbols || sd_u16(head + 6) > SD_MAX_COLUMNS ||
+            bits != (uint64_t)n * head[1])
+            return 0;
+    } else if (head[0] != SD_AS_TEXT || head[1] < 1 || head[1] > 12 || head[2] > 12 ||
+               symbols > SD_MAX_SYMBOLS)
+        return 0;
+    if (head[3] > SD_MAX_START_WIDTH || bits >> SD_MAX_START_WIDTH)
+        return 0;
+    uint64_t blocks = ((n - 1) >> shift) + 1;
+    return model->lengths[first] == sd_bit_bytes(blocks * head[3]) &&
+           model->lengths[first + 1] == SD_LIST_HEAD + 3 * symbols + sd_bit_bytes(bits);
+}
+
+int sd_index_fits(const sd_model *model, uint32_t kind, uint32_t n) {
+    uint64_t least = sd_index_slots(n), slots, width = 1;
+    if (model->lengths[kind] < 4)
+        return 0;
+    slots = sd_u32(model->sections[kind]);
+    while (n >> width)
+        width++;
+    return slots >= least && slots <= 2 * least &&
+           model->lengths[kind] == 4 + sd_bit_bytes(slots * width);
+}
+
+static uint64_t block_of(const sd_list *list, uint32_t row) {
+    return row >> (list->coding == SD_AS_NUMBERS ? 4 : 3);
+}
+
+/* Bit at which the block of a row begins, at most the number of bits. */
+static uint64_t block_start(const sd_list *list, uint32_t row) {
+    if (list->coding == SD_AS_COLUMNS)
+        return (uint64_t)row * list->width;
+    uint64_t start =
+        sd_bits(list->starts, block_of(list, row) * list->start_width, list->start_width);
+    return start < list->bits ? start : list->bits;
+}
+
+uint32_t sd_number(const sd_list *list, uint32_t row) {
+    uint64_t at = block_start(list, row);
+    uint32_t mask = (uint32_t)(((uint64_t)1 << list->width) - 1), place = row % SD_NUMBER_BLOCK;
+    uint32_t number = (uint32_t)sd_bits(list->codes, at, list->width);
+    at += list->width;
+    if (!place || at >= list->bits)
+        return number;
+    uint32_t width = (uint32_t)sd_bits(list->codes, at, 6);
+    at += 6;
+    if (width > 32 || at + place * width > list->bits)
+        return number;
+    for (uint32_t i = 0; i < place; i++, at += width)
+        number += (uint32_t)sd_bits(list->codes, at, width);
+    return number & mask;
+}
+
+void sd_begin(const sd_list *list, uint32_t row, sd_chars *chars) {
+    uint64_t at = block_start(list, row);
+    uint32_t skip = list->coding == SD_AS_COLUMNS ? 0 : row % SD_TEXT_BLOCK;
+    while (skip && at < list->bits)
+        skip -= (uint32_t)sd_final(list, sd_code(list, &at));
+    chars->at = at;
+    chars->column = 0;
+    chars->ended = 0;
+}
+
+/* Column: where its alphabet begins in the table (16 bits), and how many bits choose from it. */
+static int next_column(const sd_list *list, sd_chars *chars) {
+    chars->count = 0;
+    chars->ended = chars->column == list->n_short;
+    if (chars->ended || chars->at > list->bits)
+        return chars->ended;
+    uint32_t column = sd_entry(list, chars->column++), width = column >> 16 & 15;
+    uint32_t place = (column & 0xFFFFu) + (uint32_t)sd_bits(list->codes, chars->at, width);
+    chars->at += width;
+    if (place >= 3 * list->n_symbols)
+        return 0;
+    chars->bytes[chars->count++] = list->symbols[place];
+    return 1;
+}
+
+int sd_next(const sd_list *list, sd_chars *chars) {
+    uint16_t open[SD_MAX_SYMBOL_BYTES]; /* right parts still to come */
+    uint32_t depth = 0, count = 0, steps = 2 * SD_MAX_SYMBOL_BYTES;
+    if (chars->ended)
+        return 0;
+    if (list->coding == SD_AS_COLUMNS)
+        return next_column(list, chars);
+    if (chars->at >= list->bits)
+        return 0;
+    uint32_t part = sd_code(list, &chars->at);
+    chars->ended = sd_final(list, part);
+    for (;;) {
+        while (part < SD_NOTHING) {
+            if (part >= list->n_symbols || depth == SD_MAX_SYMBOL_BYTES || !--steps)
+                return 0;
+            uint32_t entry = sd_entry(list, part);
+            open[depth++] = (uint16_t)(entry >> 12);
+            part = entry & 4095u;
+        }
+        if (part != SD_NOTHING) {
+            if (count == SD_MAX_SYMBOL_BYTES)
+                return 0;
+            chars->bytes[count++] = (uint8_t)part;
+        }
+        if (!depth)
+            break;
+        part = open[--depth];
+    }
+    chars->count = count - (uint32_t)(chars->ended && count);
+    return 1;
+}
+
+uint32_t sd_digits(uint32_t number, uint8_t *digits) {
+    uint32_t count = 1;
+    for (uint32_t rest = number; rest > 9; rest /= 10)
+        count++;
+    for (uint32_t i = count; i; i--, number /= 10)
+        digits[i - 1] = (uint8_t)('0' + number % 10);
+    return count;
+}
+
+/* The number that an id is the decimal form of; 0 where it is none below 2^32. */
+static int number_of(const char *id, uint64_t length, uint32_t *number) {
+    uint64_t value = 0;
+    if (!length || length > 10 || (id[0] == '0' && length > 1))
+        return 0;
+    for (uint64_t i = 0; i < length; i++) {
+        if (id[i] < '0' || id[i] > '9')
+            return 0;
+        value = 10 * value + (uint64_t)(id[i] - '0');
+    }
+    *number = (uint32_t)value;
+    return value <= UINT32_MAX;
+}
+
+sd_status sd_string(const sd_model *model, sd_text text, uint32_t row, char *string, uint32_t room,
                     uint32_t *length) {
     uint32_t first = text == SD_ITEM_ID   ? SD_K_ITEM_ID_POINTERS
                      : text == SD_USER_ID ? SD_K_USER_ID_POINTERS
                                           : SD_K_TITLE_POINTERS;
-    *string = "";
+    uint32_t count = 0;
     *length = 0;
     if (!model->sections[first] || row >= (text == SD_USER_ID ? model->n_users : model->n_items))
         return SD_BAD_ROW;
-    sd_range range = string_at(model, first, row);
-    *string = (const char *)(model->sections[first + 1] + range.begin);
-    *length = range.count;
+    sd_list list;
+    sd_open_list(model, first, &list);
+    if (list.coding == SD_AS_NUMBERS) {
+        uint8_t digits[10];
+        count = sd_digits(sd_number(&list, row), digits);
+        for (uint32_t i = 0; i < count && i < room; i++)
+            string[i] = (char)digits[i];
+    } else {
+        sd_chars chars;
+        sd_begin(&list, row, &chars);
+        while (count <= SD_MAX_STRING - SD_MAX_SYMBOL_BYTES && sd_next(&list, &chars)) {
+            for (uint32_t i = 0; i < chars.count && count + i < room; i++)
+                string[count + i] = (char)chars.bytes[i];
+            count += chars.count;
+        }
+    }
+    *length = count;
     return SD_OK;
 }
 
@@ -25,31 +198,44 @@ void sd_prefetch_strings(const sd_model *model, uint32_t first, const uint32_t *
                          uint32_t count) {
     if (!model->sections[first])
         return;
+    sd_list list;
+    sd_open_list(model, first, &list);
     for (uint32_t i = 0; i < count; i++)
-        SD_PREFETCH(model->sections[first] + 4 * (uint64_t)rows[i]);
+        SD_PREFETCH(list.starts + (block_of(&list, rows[i]) * list.start_width >> 3));
     for (uint32_t i = 0; i < count; i++)
-        SD_PREFETCH(model->sections[first + 1] + string_at(model, first, rows[i]).begin);
-}
-
-static int equal(const uint8_t *a, const uint8_t *b, uint64_t count) {
-    for (uint64_t i = 0; i < count; i++)
-        if (a[i] != b[i])
-            return 0;
-    return 1;
+        SD_PREFETCH(list.codes + (block_start(&list, rows[i]) >> 3));
 }
 
 enum { SD_TOGETHER = 16 };
 
-static uint32_t finish_search(const sd_model *model, uint32_t first, uint32_t n, uint64_t slot,
-                              const char *id, uint64_t length) {
-    uint64_t slots = model->lengths[first + 2] / 4;
+/* Whether a row has this text, or for a list of numbers this number. */
+static int equal(const sd_list *list, uint32_t row, const char *id, uint64_t length,
+                 uint32_t number) {
+    if (list->coding == SD_AS_NUMBERS)
+        return sd_number(list, row) == number;
+    sd_chars chars;
+    sd_begin(list, row, &chars);
+    for (uint64_t done = 0;; done += chars.count) {
+        if (!sd_next(list, &chars))
+            return chars.ended && done == length;
+        if (chars.count > length - done)
+            return 0;
+        for (uint32_t i = 0; i < chars.count; i++)
+            if (chars.bytes[i] != (uint8_t)id[done + i])
+                return 0;
+    }
+}
+
+static uint32_t finish_search(const sd_list *list, uint64_t slot, const char *id, uint64_t length) {
+    uint64_t slots = sd_u32(list->index);
+    uint32_t number = 0;
+    if (list->coding == SD_AS_NUMBERS && !number_of(id, length, &number))
+        return SD_NO_ROW;
     for (; slot < slots; slot++) {
-        uint32_t row = sd_u32(model->sections[first + 2] + 4 * slot);
-        if (row >= n)
+        uint32_t row = sd_slot(list, slot);
+        if (row >= list->n)
             break;
-        sd_range range = string_at(model, first, row);
-        if (range.count == length &&
-            equal(model->sections[first + 1] + range.begin, (const uint8_t *)id, length))
+        if (equal(list, row, id, length, number))
             return row;
     }
     return SD_NO_ROW;
@@ -60,44 +246,46 @@ static uint64_t first_slot(const char *id, uint64_t length, uint32_t n) {
 }
 
 uint32_t sd_find(const sd_model *model, sd_table table, const char *id, uint64_t length) {
-    uint32_t first = table == SD_ITEMS ? SD_K_ITEM_ID_POINTERS : SD_K_USER_ID_POINTERS;
-    uint32_t n = table == SD_ITEMS ? model->n_items : model->n_users;
-    if (!n)
+    sd_list list;
+    if (table == SD_USERS && !model->n_users)
         return SD_NO_ROW;
-    return finish_search(model, first, n, first_slot(id, length, n), id, length);
+    sd_open_list(model, table == SD_ITEMS ? SD_K_ITEM_ID_POINTERS : SD_K_USER_ID_POINTERS, &list);
+    return finish_search(&list, first_slot(id, length, list.n), id, length);
 }
 
-/* Each id needs a slot, then a pointer, then bytes, each of which may be far away: the first step
+/* Each id needs a slot, then a start, then codes, each of which may be far away: the first step
  * is taken for all ids, then the second for all, and so on. */
-static void find_together(const sd_model *model, uint32_t first, uint32_t n, const char *const *ids,
-                          const uint64_t *lengths, uint32_t count, uint32_t *rows) {
-    const uint8_t *index = model->sections[first + 2];
+static void find_together(const sd_list *list, const char *const *ids, const uint64_t *lengths,
+                          uint32_t count, uint32_t *rows) {
     uint64_t slots[SD_TOGETHER];
     for (uint32_t i = 0; i < count; i++) {
-        slots[i] = first_slot(ids[i], lengths[i], n);
-        SD_PREFETCH(index + 4 * slots[i]);
+        slots[i] = first_slot(ids[i], lengths[i], list->n);
+        SD_PREFETCH(list->index + 4 + (slots[i] * list->slot_width >> 3));
     }
     for (uint32_t i = 0; i < count; i++) {
-        rows[i] = sd_u32(index + 4 * slots[i]);
-        if (rows[i] < n)
-            SD_PREFETCH(model->sections[first] + 4 * (uint64_t)rows[i]);
+        rows[i] = sd_slot(list, slots[i]);
+        if (rows[i] < list->n)
+            SD_PREFETCH(list->starts + (block_of(list, rows[i]) * list->start_width >> 3));
     }
     for (uint32_t i = 0; i < count; i++)
-        if (rows[i] < n)
-            SD_PREFETCH(model->sections[first + 1] + string_at(model, first, rows[i]).begin);
+        if (rows[i] < list->n)
+            SD_PREFETCH(list->codes + (block_start(list, rows[i]) >> 3));
     for (uint32_t i = 0; i < count; i++)
-        rows[i] = finish_search(model, first, n, slots[i], ids[i], lengths[i]);
+        rows[i] = finish_search(list, slots[i], ids[i], lengths[i]);
 }
 
 void sd_find_all(const sd_model *model, sd_table table, const char *const *ids,
                  const uint64_t *lengths, uint32_t count, uint32_t *rows) {
-    uint32_t first = table == SD_ITEMS ? SD_K_ITEM_ID_POINTERS : SD_K_USER_ID_POINTERS;
-    uint32_t n = table == SD_ITEMS ? model->n_items : model->n_users;
+    sd_list list;
+    int none = table == SD_USERS && !model->n_users;
+    if (!none)
+        sd_open_list(model, table == SD_ITEMS ? SD_K_ITEM_ID_POINTERS : SD_K_USER_ID_POINTERS,
+                     &list);
     for (uint32_t done = 0; done < count; done += SD_TOGETHER) {
         uint32_t part = sd_min(count - done, SD_TOGETHER);
-        if (n)
-            find_together(model, first, n, ids + done, lengths + done, part, rows + done);
-        for (uint32_t i = done; !n && i < done + part; i++)
+        if (!none)
+            find_together(&list, ids + done, lengths + done, part, rows + done);
+        for (uint32_t i = done; none && i < done + part; i++)
             rows[i] = SD_NO_ROW;
     }
 }

@@ -161,18 +161,14 @@ final class PackedFile {
             4 * (sliced ? (long) SLICE_ROWS * nSlices : n),
             4 * (u + 1), nnzUsers * width, valueBytes(nnzUsers), 4 * u,
             4 * (u + 1), 4 * nnzSeen,
-            4 * (n + 1), -1, -1, 4 * (u + 1), -1, -1, 4 * (n + 1), -1,
+            -1, -1, -1, -1, -1, -1, -1, -1,
             4 * n, 4L * dim * dim, -1, 20};
         for (int kind = 1; kind <= KINDS; kind++) {
             require(!has(kind) || expected[kind] < 0 || lengths[kind] == expected[kind], Promise.LENGTHS);
         }
-        checkIndex(ITEM_IDS + 2, nItems);
-        checkIndex(USER_IDS + 2, nUsers);
-    }
-
-    private void checkIndex(int kind, int n) {
-        long least = indexSlots(n), slots = lengths[kind] / 4;
-        require(!has(kind) || (lengths[kind] % 4 == 0 && slots >= least && slots <= 2 * least), Promise.LENGTHS);
+        require(StringList.fits(this, ITEM_IDS, nItems), Promise.LENGTHS);
+        require(nUsers == 0 || StringList.fits(this, USER_IDS, nUsers), Promise.LENGTHS);
+        require(!has(TITLES) || StringList.fits(this, TITLES, nItems), Promise.LENGTHS);
     }
 
     /** Slots that the hashes of {@code n} ids are spread over. */

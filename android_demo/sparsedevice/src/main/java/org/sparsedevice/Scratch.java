@@ -30,6 +30,8 @@ final class Scratch {
     float[] scores = new float[16];
     final CRC32 crc = new CRC32();
 
+    final StringList.Reader reader = new StringList.Reader();
+
     private byte[] bytes = new byte[256];
     private ByteBuffer wrapped = ByteBuffer.wrap(bytes);
     private char[] chars = new char[256];
@@ -89,6 +91,15 @@ final class Scratch {
     byte[] bytes(int count) {
         if (bytes.length < count) {
             bytes = new byte[count];
+            wrapped = ByteBuffer.wrap(bytes);
+        }
+        return bytes;
+    }
+
+    /** {@link #bytes(int)} with room for {@code more} behind the {@code count} that are kept. */
+    byte[] moreBytes(int count, int more) {
+        if (bytes.length < count + more) {
+            bytes = Arrays.copyOf(bytes, 2 * (count + more));
             wrapped = ByteBuffer.wrap(bytes);
         }
         return bytes;

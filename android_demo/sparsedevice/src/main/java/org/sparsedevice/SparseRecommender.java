@@ -265,9 +265,9 @@ public final class SparseRecommender implements AutoCloseable {
         List<Recommendation> found = new ArrayList<>();
         List<Recommendation> later = new ArrayList<>();
         for (int row = 0; row < open.file.nItems && found.size() < limit; row++) {
-            int begin = open.texts.begin(first, row), length = open.texts.length(first, row);
+            int length = open.texts.copy(first, row, scratch);
             char[] text = scratch.chars(length);
-            int at = Words.find(wanted, text, Utf8.lower(open.file.data, begin, begin + length, text));
+            int at = Words.find(wanted, text, Utf8.lower(scratch.wrapped(length), 0, length, text));
             if (at == 0) {
                 found.add(item(open, scratch, row, 0));
             } else if (at > 0 && later.size() < limit) {

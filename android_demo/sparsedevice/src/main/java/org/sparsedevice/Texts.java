@@ -1,75 +1,64 @@
 package org.sparsedevice;
 
-import java.nio.Buffer;
-import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.zip.CRC32;
 
-/** Ids and titles: strings by row, and rows by id. Reads the mapped bytes; keeps nothing. */
+/** Ids and titles: strings by row, and rows by id. Reads the mapped bytes; keeps nothing of them. */
 final class Texts {
-    private final PackedFile file;
+    private final StringList items, users, titles;
 
     Texts(PackedFile file) {
-        this.file = file;
+        items = new StringList(file, PackedFile.ITEM_IDS, file.nItems);
+        users = file.nUsers > 0 ? new StringList(file, PackedFile.USER_IDS, file.nUsers) : null;
+        titles = file.has(PackedFile.TITLES) ? new StringList(file, PackedFile.TITLES, file.nItems) : null;
     }
 
-    /** String of a row in the list whose pointers are section {@code first}. */
+    /** The list whose starts are section {@code first}; null where the file has none. */
+    StringList list(int first) {
+        return first == PackedFile.ITEM_IDS ? items : first == PackedFile.USER_IDS ? users : titles;
+    }
+
+    /** String of a row in the list whose starts are section {@code first}. */
     String string(int first, int row, Scratch scratch) {
         int length = copy(first, row, scratch);
         return new String(scratch.bytes(length), 0, length, StandardCharsets.UTF_8);
     }
 
-    /** Copy a string into {@code scratch.bytes}; its length. */
+    /** Write a string into {@code scratch.bytes}; its length. */
     int copy(int first, int row, Scratch scratch) {
-        int length = length(first, row);
-        byte[] bytes = scratch.bytes(length);
-        ByteBuffer view = scratch.view(file.data);
-        ((Buffer) view).position(begin(first, row)); // the cast: this method has another return type before API 34
-        view.get(bytes, 0, length);
-        return length;
-    }
-
-    /** Offset in the file of the first byte of a string. */
-    int begin(int first, int row) {
-        return file.offset(first + 1) + (int) file.begin(first, row, file.length(first + 1));
-    }
-
-    /** Bytes of a string. */
-    int length(int first, int row) {
-        long total = file.length(first + 1);
-        return (int) Math.min(file.end(first, row, total) - file.begin(first, row, total), PackedFile.MAX_STRING);
+        return list(first).copy(row, scratch);
     }
 
     /** Row of an id, or -1. */
     int find(int first, String id, Scratch scratch) {
         int length = Utf8.encode(id, scratch.wrapped(Utf8.room(id.length())), 0);
-        return length < 0 ? -1 : find(first, scratch.bytes(length), length, scratch.crc);
+        return length < 0 ? -1 : find(first, scratch.bytes(length), length, scratch);
     }
 
     /** Row of an id of which {@code bytes} begins with the UTF-8, or -1. The format's page has the hash index. */
-    int find(int first, byte[] bytes, int length, CRC32 crc) {
-        int n = first == PackedFile.USER_IDS ? file.nUsers : file.nItems, index = first + 2;
-        crc.reset();
-        crc.update(bytes, 0, length);
-        int slots = file.length(index) / 4;
-        for (long slot = crc.getValue() * PackedFile.indexSlots(n) >>> 32; slot < slots; slot++) {
-            long row = file.u32(index, (int) slot);
-            if (row >= n) {
+    private int find(int first, byte[] bytes, int length, Scratch scratch) {
+        StringList list = list(first);
+        long number = list.coding == StringList.NUMBERS ? StringList.numberOf(bytes, length) : 0;
+        if (number < 0) {
+            return -1;
+        }
+        for (int slot = firstSlot(bytes, length, list.n, scratch.crc); slot < list.slots; slot++) {
+            long row = list.slot(slot);
+            if (row >= list.n) {
                 return -1;
             }
-            if (length(first, (int) row) == length && equal(begin(first, (int) row), bytes, length)) {
+            if (list.coding == StringList.NUMBERS ? list.number((int) row) == number
+                    : list.equal((int) row, bytes, length, scratch.reader)) {
                 return (int) row;
             }
         }
         return -1;
     }
 
-    private boolean equal(int at, byte[] other, int count) {
-        for (int i = 0; i < count; i++) {
-            if (file.data.get(at + i) != other[i]) {
-                return false;
-            }
-        }
-        return true;
+    /** Slot at which the search for an id begins, among {@code n}. */
+    static int firstSlot(byte[] id, int length, int n, CRC32 crc) {
+        crc.reset();
+        crc.update(id, 0, length);
+        return (int) (crc.getValue() * PackedFile.indexSlots(n) >>> 32);
     }
 }

@@ -25,12 +25,12 @@ final class Verifier {
         verifier.checkChecksums();
         verifier.checkTables();
         if (file.nUsers > 0) {
-            verifier.checkIds(PackedFile.USER_IDS, file.nUsers);
+            TextVerifier.checkIds(file, PackedFile.USER_IDS);
         }
         verifier.checkSeen();
-        verifier.checkIds(PackedFile.ITEM_IDS, file.nItems);
+        TextVerifier.checkIds(file, PackedFile.ITEM_IDS);
         if (file.has(PackedFile.TITLES)) {
-            verifier.checkStrings(PackedFile.TITLES, file.nItems);
+            TextVerifier.checkStrings(file, PackedFile.TITLES);
         }
         verifier.checkFloats(PackedFile.FOLD_WEIGHTS, false, Promise.FOLD_IN);
         verifier.checkFloats(PackedFile.FOLD_MATRIX, false, Promise.FOLD_IN);
@@ -38,7 +38,7 @@ final class Verifier {
         require(Metadata.read(file) != null, Promise.METADATA);
     }
 
-    private static void require(boolean kept, Promise promise) {
+    static void require(boolean kept, Promise promise) {
         if (!kept) {
             throw new PackedFileException(promise);
         }
@@ -186,34 +186,6 @@ final class Verifier {
                 require(row < file.nItems && row > last, Promise.SEEN);
                 last = row;
             }
-        }
-    }
-
-    private void checkStrings(int first, int n) {
-        checkPointers(first, n, file.length(first + 1));
-        int bytes = file.offset(first + 1);
-        for (int i = 0; i < n; i++) {
-            int begin = (int) file.u32(first, i), end = (int) file.u32(first, i + 1);
-            require(end - begin <= PackedFile.MAX_STRING && Utf8.valid(data, bytes + begin, bytes + end),
-                    Promise.STRINGS);
-        }
-    }
-
-    /** The index holds each row once, and leads from each id to its row: so ids are distinct. */
-    private void checkIds(int first, int n) {
-        checkStrings(first, n);
-        int filled = 0;
-        for (int slot = 0; slot < file.length(first + 2) / 4; slot++) {
-            long row = file.u32(first + 2, slot);
-            require(row < n || row == PackedFile.U32_MAX, Promise.IDS);
-            filled += row < n ? 1 : 0;
-        }
-        require(filled == n, Promise.IDS);
-        Texts texts = new Texts(file);
-        Scratch scratch = new Scratch();
-        for (int row = 0; row < n; row++) {
-            int length = texts.copy(first, row, scratch);
-            require(texts.find(first, scratch.bytes(length), length, scratch.crc) == row, Promise.IDS);
         }
     }
 }

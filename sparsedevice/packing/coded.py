@@ -1,0 +1,324 @@
+"""How a list of strings lies in the packed file: as numbers, in columns, or as text.
+
+See docs/format.md, "Strings".
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparsedevice.errors import PackedFileError
+from sparsedevice.packing.bits import bit_bytes, bits_at, pack_bits, unpack_bits
+from sparsedevice.packing.symbols import NOTHING, Symbols, learn_symbols
+
+TEXT, NUMBERS, COLUMNS = 0, 1, 2
+TEXT_BLOCK, NUMBER_BLOCK = 8, 16
+_MAX_COLUMNS = 64
+_MAX_COLUMN_BITS = 255
+_MAX_START_BITS = 40
+_HEAD = struct.Struct("<4B4HQ")
+HEAD_BYTES = _HEAD.size
+
+
+@dataclass(frozen=True)
+class ListHead:
+    """The first 20 bytes of the codes of a list.
+
+    Attributes:
+        coding: TEXT, NUMBERS or COLUMNS.
+        width: bits of a short code, of a number, or of all columns of a string.
+        more: text: bits that a long code has beyond those.
+        start_bits: bits of a start; 0 for columns.
+        n_symbols: entries of three bytes that follow.
+        n_short: text: symbols with short codes; columns: how many there are.
+        first_final, n_final: text: the symbols that end a string.
+        bits: of all codes.
+    """
+
+    coding: int
+    width: int
+    more: int
+    start_bits: int
+    n_symbols: int
+    n_short: int
+    first_final: int
+    n_final: int
+    bits: int
+
+    def to_bytes(self) -> bytes:
+        """As in the file."""
+        fields = (self.coding, self.width, self.more, self.start_bits, self.n_symbols)
+        return _HEAD.pack(*fields, self.n_short, self.first_final, self.n_final, self.bits)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> ListHead:
+        """Of the first bytes of a section."""
+        return cls(*_HEAD.unpack_from(data))
+
+    def fits(self, n: int, start_bytes: int, code_bytes: int) -> bool:
+        """Whether sections of these lengths hold ``n`` strings with this head."""
+        if self.coding == NUMBERS:
+            good = 1 <= self.width <= 32 and self.more == self.n_symbols == 0
+        elif self.coding == COLUMNS:
+            good = self.more == self.start_bits == 0 and self.n_short <= min(self.n_symbols, _MAX_COLUMNS)
+            good &= self.bits == n * self.width
+        else:
+            good = self.coding == TEXT and 1 <= self.width <= 12 and self.more <= 12
+            good &= self.n_symbols <= NOTHING
+        return (
+            good
+            and self.start_bits <= _MAX_START_BITS
+            and self.bits >> _MAX_START_BITS == 0
+            and start_bytes == bit_bytes(-(-n // self.block) * self.start_bits)
+            and code_bytes == HEAD_BYTES + 3 * self.n_symbols + bit_bytes(self.bits)
+        )
+
+    @property
+    def block(self) -> int:
+        """Strings between two starts."""
+        return NUMBER_BLOCK if self.coding == NUMBERS else TEXT_BLOCK
+
+
+class CodedList:
+    """One list in the file; strings are decoded when asked for.
+
+    Attributes:
+        starts: bytes of the starts.
+        codes: bytes of head, table and codes.
+        n: strings.
+    """
+
+    def __init__(self, starts: NDArray[np.uint8], codes: NDArray[np.uint8], n: int) -> None:
+        self.starts, self.codes, self.n = starts, codes, n
+        self.head = ListHead.from_bytes(codes[:HEAD_BYTES].tobytes())
+        self.table = codes[HEAD_BYTES : HEAD_BYTES + 3 * self.head.n_symbols]
+        self.stream = codes[HEAD_BYTES + 3 * self.head.n_symbols :]
+        self._symbols: Symbols | None = None
+
+    @property
+    def symbols(self) -> Symbols:
+        """The table of a list of text."""
+        if self._symbols is None:
+            head = self.head
+            pairs = Symbols.pairs_of(self.table.tobytes())
+            self._symbols = Symbols(
+                pairs, head.width, head.more, head.n_short, head.first_final, head.n_final
+            )
+        return self._symbols
+
+    def start(self, row: int) -> int:
+        """Bit at which the block of a row begins."""
+        width = self.head.start_bits
+        return bits_at(self.starts, row // self.head.block * width, width)
+
+    def raw(self, row: int) -> bytes:
+        """One string."""
+        if self.head.coding == NUMBERS:
+            return b"%d" % self.number(row)
+        if self.head.coding == COLUMNS:
+            return self._columns(np.array([row]))[0]
+        texts, at, parts = self.symbols.texts, self.start(row), []
+        for skip in range(row % TEXT_BLOCK, -1, -1):
+            while True:
+                symbol, at = self.symbol_at(at)
+                if not skip:
+                    parts.append(texts[symbol])
+                if self.symbols.is_final(symbol):
+                    break
+        return b"".join(parts)[:-1]
+
+    def symbol_at(self, at: int) -> tuple[int, int]:
+        """The symbol whose code begins at a bit, and the bit behind it.
+
+        Raises:
+            PackedFileError: ``strings`` if there is none.
+        """
+        head = self.head
+        bits = bits_at(self.stream, at, head.width + head.more) if at < head.bits else -1
+        symbol, at = bits & (1 << head.width) - 1, at + head.width
+        if symbol >= head.n_short:
+            symbol = head.n_short + (symbol - head.n_short << head.more) + (bits >> head.width)
+            at += head.more
+        if bits < 0 or symbol >= head.n_symbols:
+            raise PackedFileError("strings", f"no symbol stands before bit {at} of a list of strings")
+        return symbol, at
+
+    def number(self, row: int) -> int:
+        """One string of a list of numbers."""
+        at, place, width = self.start(row), row % NUMBER_BLOCK, self.head.width
+        number = bits_at(self.stream, at, width)
+        if place:
+            at += width
+            step = bits_at(self.stream, at, 6)
+            number += sum(bits_at(self.stream, at + 6 + i * step, step) for i in range(place))
+        return number & (1 << width) - 1
+
+    def all(self) -> list[bytes]:
+        """All strings.
+
+        Raises:
+            PackedFileError: ``pointers`` or ``strings`` if starts or codes do not make them.
+        """
+        if self.head.coding == COLUMNS:
+            return self._columns(np.arange(self.n))
+        if self.head.coding == NUMBERS:
+            return [b"%d" % number for number in self._numbers().tolist()]
+        return self._text()
+
+    def _text(self) -> list[bytes]:
+        texts, final = (
+            self.symbols.texts,
+            range(self.head.first_final, self.head.first_final + self.head.n_final),
+        )
+        parts, at = [], 0
+        for row in range(self.n):
+            if row % TEXT_BLOCK == 0 and self.start(row) != at:
+                raise PackedFileError("pointers", f"the block of string {row} does not begin where one ends")
+            symbol = -1
+            while symbol not in final:
+                symbol, at = self.symbol_at(at)
+                parts.append(texts[symbol])
+        if at != self.head.bits:
+            raise PackedFileError("pointers", f"strings end at bit {at}, not {self.head.bits}")
+        return b"".join(parts).split(b"\xff")[:-1]
+
+    def _numbers(self) -> NDArray[np.int64]:
+        head, n = self.head, self.n
+        blocks = np.arange(-(-n // NUMBER_BLOCK))
+        at = unpack_bits(self.starts, blocks * head.start_bits, head.start_bits)
+        counts = np.minimum(NUMBER_BLOCK, n - NUMBER_BLOCK * blocks) - 1
+        if (at + head.width + 6 * (counts > 0) > head.bits).any():
+            raise PackedFileError("pointers", "a block of numbers begins beyond the end")
+        steps = np.where(counts > 0, unpack_bits(self.stream, at + head.width, 6), 0)
+        if (steps > head.width).any():
+            raise PackedFileError("strings", f"a block of numbers has steps of {steps.max()} bits")
+        ends = at + head.width + np.where(counts > 0, 6, 0) + counts * steps
+        if at[0] != 0 or (ends[:-1] != at[1:]).any() or ends[-1] != head.bits:
+            raise PackedFileError("pointers", "blocks of numbers do not begin where the ones before end")
+        number = np.zeros((len(blocks), NUMBER_BLOCK), np.int64)
+        number[:, 0] = unpack_bits(self.stream, at, head.width)
+        for i in range(NUMBER_BLOCK - 1):
+            there = counts > i
+            first = at[there] + head.width + 6 + i * steps[there]
+            number[there, i + 1] = unpack_bits(self.stream, first, steps[there])
+        numbers: NDArray[np.int64] = (np.cumsum(number, axis=1) & (1 << head.width) - 1).ravel()[:n]
+        return numbers
+
+    def _columns(self, rows: NDArray[np.int64]) -> list[bytes]:
+        at, n_columns = rows * self.head.width, self.head.n_short
+        characters = np.zeros((len(rows), n_columns), np.uint8)
+        end = at + self.head.width
+        for column in range(n_columns):
+            low, high, width = self.table[3 * column : 3 * column + 3].tolist()
+            place = (low | high << 8) + unpack_bits(self.stream, at, width & 15)
+            at = at + (width & 15)
+            if (at > end).any() or width > 8 or int(place.max()) >= len(self.table):
+                raise PackedFileError(
+                    "strings", f"column {column} of a list of strings has no such character"
+                )
+            characters[:, column] = self.table[place]
+        if (at != end).any():
+            raise PackedFileError("strings", "the columns of a list of strings do not make its width")
+        data = characters.tobytes()
+        return [data[i * n_columns : (i + 1) * n_columns] for i in range(len(rows))]
+
+
+def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[bytes, bytes] | None:
+    """Starts and codes of strings without byte 255.
+
+    Args:
+        encoded: UTF-8.
+        symbols: the table for text; None: one is learnt.
+
+    Returns:
+        None where the symbols do not make the strings.
+    """
+    coding = coding_of(encoded)
+    if coding == NUMBERS:
+        return _code_numbers(np.array([int(raw) for raw in encoded], np.int64))
+    if coding == COLUMNS:
+        return _code_columns(encoded)
+    symbols = learn_symbols(encoded) if symbols is None else symbols
+    codes = symbols.cut(b"".join(raw + b"\xff" for raw in encoded))
+    if codes is None:
+        return None
+    bits = symbols.bits[codes]
+    final = (codes >= symbols.first_final) & (codes < symbols.first_final + symbols.n_final)
+    ends = np.cumsum(bits)
+    starts = np.concatenate(([0], ends[final]))[:-1:TEXT_BLOCK]
+    stream = pack_bits(symbols.code(codes), bits)
+    head = ListHead(
+        TEXT, symbols.width, symbols.more, int(starts[-1]).bit_length(), len(symbols.pairs),
+        symbols.n_short, symbols.first_final, symbols.n_final, int(ends[-1]),
+    )  # fmt: skip
+    return pack_bits(starts, head.start_bits), head.to_bytes() + symbols.to_bytes() + stream
+
+
+def coding_of(encoded: list[bytes]) -> int:
+    """Numbers where all are decimal and below 2^32; columns where all are of one length; else text."""
+    if all(_is_number(raw) for raw in encoded):
+        return NUMBERS
+    length = len(encoded[0])
+    if length > _MAX_COLUMNS or any(len(raw) != length for raw in encoded):
+        return TEXT
+    bits = sum(_column_bits(column) for column in _alphabets(encoded))
+    return COLUMNS if bits <= _MAX_COLUMN_BITS else TEXT
+
+
+def _is_number(raw: bytes) -> bool:
+    return raw.isdigit() and len(raw) <= 10 and (raw[:1] != b"0" or raw == b"0") and int(raw) < 1 << 32
+
+
+def _code_numbers(numbers: NDArray[np.int64]) -> tuple[bytes, bytes]:
+    """Blocks of 16: the first, then differences modulo the width, in as many bits as the block needs."""
+    width = max(1, int(numbers.max()).bit_length())
+    n = len(numbers)
+    difference = np.diff(numbers, prepend=0) & (1 << width) - 1
+    first = np.arange(n) % NUMBER_BLOCK == 0
+    block = np.arange(n) // NUMBER_BLOCK
+    needed = np.zeros(block[-1] + 1, np.int64)
+    bits = np.ceil(np.log2(difference + 1)).astype(np.int64)
+    np.maximum.at(needed, block[~first], bits[~first])
+    counts = np.bincount(block)
+    # Of each block: the first number, the width of the others unless there is none, the others.
+    values = np.where(first, numbers, difference)
+    widths = np.where(first, width, needed[block])
+    at = np.flatnonzero(first)[counts > 1] + 1
+    values, widths = np.insert(values, at, needed[counts > 1]), np.insert(widths, at, 6)
+    ends = np.cumsum(width + np.where(counts > 1, 6, 0) + (counts - 1) * needed)
+    starts = np.concatenate(([0], ends[:-1]))
+    head = ListHead(NUMBERS, width, 0, int(starts[-1]).bit_length(), 0, 0, 0, 0, int(ends[-1]))
+    return pack_bits(starts, head.start_bits), head.to_bytes() + pack_bits(values, widths)
+
+
+def _alphabets(encoded: list[bytes]) -> list[NDArray[np.uint8]]:
+    characters = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), -1)
+    return [np.unique(column) for column in characters.T]
+
+
+def _column_bits(alphabet: NDArray[np.uint8]) -> int:
+    return (len(alphabet) - 1).bit_length()
+
+
+def _code_columns(encoded: list[bytes]) -> tuple[bytes, bytes]:
+    """Each character as its place in the alphabet of its column."""
+    alphabets = _alphabets(encoded)
+    widths = np.array([_column_bits(alphabet) for alphabet in alphabets], np.int64)
+    characters = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), -1)
+    places = np.empty(characters.shape, np.int64)
+    table, letters = b"", b""
+    for column, alphabet in enumerate(alphabets):
+        places[:, column] = np.searchsorted(alphabet, characters[:, column])
+        if alphabet.tobytes() not in letters:
+            letters += alphabet.tobytes()
+        at = 3 * len(alphabets) + letters.find(alphabet.tobytes())
+        table += at.to_bytes(2, "little") + bytes([widths[column]])
+    table += letters + bytes(-len(letters) % 3)
+    width, n = int(widths.sum()), len(encoded)
+    head = ListHead(COLUMNS, width, 0, 0, len(table) // 3, len(alphabets), 0, 0, n * width)
+    stream = pack_bits(places.ravel(), np.tile(widths, n))
+    return pack_bits(np.zeros(0), 0), head.to_bytes() + table + stream

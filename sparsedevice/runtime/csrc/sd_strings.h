@@ -1,0 +1,92 @@
+/* Lists of strings as they lie in a file, shared by the look-up and the verification. */
+#ifndef SD_STRINGS_H
+#define SD_STRINGS_H
+
+#include "sd_internal.h"
+
+#define SD_LIST_HEAD 20u
+#define SD_TEXT_BLOCK 8u
+#define SD_NUMBER_BLOCK 16u
+#define SD_MAX_SYMBOLS 3839u
+#define SD_MAX_SYMBOL_BYTES 64u
+#define SD_MAX_COLUMNS 64u
+#define SD_MAX_START_WIDTH 40u
+/* What a symbol is made of: symbols, bytes from SD_LITERAL on, or nothing. */
+#define SD_LITERAL 0xF00u
+#define SD_NOTHING 0xEFFu
+/* The literal that ends a string; no UTF-8 has this byte. */
+#define SD_END 255u
+
+enum { SD_AS_TEXT = 0, SD_AS_NUMBERS = 1, SD_AS_COLUMNS = 2 };
+
+typedef struct sd_list {
+    const uint8_t *starts, *symbols, *codes, *index;
+    uint64_t bits; /* of all codes */
+    uint32_t n, coding, start_width, slot_width;
+    uint32_t width, more; /* bits of a code, and how many more a long one has */
+    uint32_t n_symbols, n_short, first_final, n_final;
+} sd_list;
+
+/* The list whose starts are section `first`; sd_open has checked that it fits its sections. */
+void sd_open_list(const sd_model *model, uint32_t first, sd_list *list);
+
+/* Whether the sections of a list, or of an index, have the length that their heads say. */
+int sd_list_fits(const sd_model *model, uint32_t first, uint32_t n);
+int sd_index_fits(const sd_model *model, uint32_t kind, uint32_t n);
+
+/* Bytes of so many bits, and eight more, so that eight can be read from any bit on. */
+static inline uint64_t sd_bit_bytes(uint64_t bits) { return ((bits + 7) >> 3) + 8; }
+
+/* Up to 56 bits from bit `at` on. */
+static inline uint64_t sd_bits(const uint8_t *bytes, uint64_t at, uint32_t width) {
+    return sd_u64(bytes + (at >> 3)) >> (at & 7) & (((uint64_t)1 << width) - 1);
+}
+
+/* Row in a slot of the index; n or more where it is empty. */
+static inline uint32_t sd_slot(const sd_list *list, uint64_t slot) {
+    return (uint32_t)sd_bits(list->index + 4, slot * list->slot_width, list->slot_width);
+}
+
+/* The symbol of the code at bit *at, which moves behind it. Numbers of short codes come first. */
+static inline uint32_t sd_code(const sd_list *list, uint64_t *at) {
+    uint32_t bits = (uint32_t)sd_bits(list->codes, *at, list->width + list->more);
+    uint32_t code = bits & ((1u << list->width) - 1);
+    *at += list->width;
+    if (code < list->n_short)
+        return code;
+    *at += list->more;
+    return list->n_short + ((code - list->n_short) << list->more) + (bits >> list->width);
+}
+
+/* Whether a symbol ends a string. */
+static inline int sd_final(const sd_list *list, uint32_t symbol) {
+    return symbol - list->first_final < list->n_final;
+}
+
+/* Entry of the table. Symbol: its two parts, the left one in the low 12 bits. */
+static inline uint32_t sd_entry(const sd_list *list, uint32_t symbol) {
+    return sd_u32(list->symbols + 3 * symbol) & 0xFFFFFFu;
+}
+
+/* A list of numbers: that of a row. */
+uint32_t sd_number(const sd_list *list, uint32_t row);
+
+/* Decimal digits of a number, at most ten; returns how many. */
+uint32_t sd_digits(uint32_t number, uint8_t *digits);
+
+/* A list of text or columns: where a string is being read. */
+typedef struct sd_chars {
+    uint64_t at;
+    uint32_t column; /* of columns: those read */
+    int ended;       /* the last part had the end of the string */
+    uint32_t count;
+    uint8_t bytes[SD_MAX_SYMBOL_BYTES]; /* the last part, its end left out */
+} sd_chars;
+
+void sd_begin(const sd_list *list, uint32_t row, sd_chars *chars);
+
+/* Read the next part of a string; 0 where there is none, be it that the string has ended or that
+ * the bytes of the file make no sense. */
+int sd_next(const sd_list *list, sd_chars *chars);
+
+#endif

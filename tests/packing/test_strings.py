@@ -1,0 +1,121 @@
+"""Ids and titles of every kind come back, are found, and take few bytes."""
+
+from __future__ import annotations
+
+import random
+import zlib
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparsedevice.packing import PackedFile, pack
+from sparsedevice.packing.bits import pack_bits, unpack_bits
+from sparsedevice.packing.coded import COLUMNS, NUMBERS, TEXT, CodedList, code_list
+from sparsedevice.runtime.core import CoreRecommender
+
+RNG = random.Random(0)
+HEX, ALNUM = "0123456789abcdef", "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+WORDS = [
+    "the",
+    "a",
+    "of",
+    "and",
+    "night",
+    "day",
+    "river",
+    "stone",
+    "winter",
+    "silent",
+    "orbit",
+    "last",
+    "first",
+    "road",
+    "house",
+    "blue",
+]
+
+
+def text(n: int) -> list[str]:
+    return [f"{' '.join(RNG.choices(WORDS, k=4)).title()} ({1900 + i % 100}) {i}" for i in range(n)]
+
+
+KINDS = {
+    "consecutive": (NUMBERS, [str(i) for i in range(1000)]),
+    "runs": (NUMBERS, [str(i) for k in range(7) for i in range(k, 1000, 7)]),
+    "random": (NUMBERS, [str(i) for i in RNG.sample(range(2**32), 1000)]),
+    "extremes": (NUMBERS, ["4294967295", "0", "4294967294", "1"]),
+    "one": (NUMBERS, ["7"]),
+    "hex": (COLUMNS, ["".join(RNG.choices(HEX, k=32)) for _ in range(500)]),
+    "codes": (COLUMNS, ["B0" + "".join(RNG.choices(ALNUM, k=8)) for _ in range(500)]),
+    "one letter": (COLUMNS, ["x"]),
+    "empty": (COLUMNS, [""]),
+    "leading zeros": (TEXT, [f"{i:02}" for i in range(200)]),
+    "too large": (TEXT, ["4294967296", "5"]),
+    "words": (TEXT, text(1000)),
+    "urls": (TEXT, [f"https://example.com/{RNG.choice(WORDS)}/{i}" for i in range(500)]),
+    "long": (TEXT, ["x" * 65535, "ß" * 32767, "", "x" * 65534]),
+    "any bytes": (TEXT, [chr(i) * (1 + i % 3) for i in range(0x780, 0x900)]),
+}
+
+
+def write(path, ids, titles=None):
+    n = len(ids)
+    items = sp.csr_array(np.ones((n, 1), np.float32))
+    pack(path, items, item_ids=ids, titles=titles)
+    return PackedFile.open(path)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_strings_come_back_and_are_found(name, tmp_path):
+    coding, ids = KINDS[name]
+    packed = write(tmp_path / "m.sd", ids, ids[::-1])
+    core = CoreRecommender.open(tmp_path / "m.sd")
+    assert packed.vocabulary.ids.coded.head.coding == coding  # type: ignore[attr-defined]
+    assert list(packed.vocabulary.ids) == ids
+    assert list(packed.titles or ()) == ids[::-1]
+    for row in {0, 1, 7, 8, 15, 16, 17, len(ids) - 1} & set(range(len(ids))):
+        assert packed.vocabulary.ids[row] == ids[row]
+        assert packed.vocabulary.row(ids[row]) == row
+    every = core.recommend(history=[], k=len(ids))
+    assert every.items == ids
+    assert every.titles == ids[::-1]
+    assert core.recommend(history=ids, k=1, exclude="none").unknown == []
+    strangers = ["", "-1", "00", "1.5", "4294967296", "99999999999", ids[0] + "0", "é"]
+    unknown = [i for i in strangers if i not in set(ids)]
+    assert core.recommend(history=strangers, k=1).unknown == unknown
+    assert packed.vocabulary.rows(unknown).tolist() == [-1] * len(unknown)
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_any_list_comes_back(strings):
+    encoded = [s.encode("utf-8", "replace") for s in strings]
+    parts = code_list(encoded)
+    assert parts is not None
+    coded = CodedList(np.frombuffer(parts[0], np.uint8), np.frombuffer(parts[1], np.uint8), len(encoded))
+    assert coded.head.fits(len(encoded), len(parts[0]), len(parts[1]))
+    assert coded.all() == encoded
+    assert [coded.raw(row) for row in range(len(encoded))] == encoded
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=50))
+def test_bits_come_back(numbers):
+    widths = np.array([max(1, n.bit_length()) for n in numbers], np.int64)
+    data = np.frombuffer(pack_bits(np.array(numbers, np.int64), widths), np.uint8)
+    at = np.cumsum(widths) - widths
+    assert unpack_bits(data, at, widths).tolist() == numbers
+
+
+@pytest.mark.parametrize(("name", "most"), [("runs", 1.2), ("hex", 16.4), ("codes", 6.4)])
+def test_ids_take_few_bytes(name, most):
+    encoded = [s.encode() for s in KINDS[name][1]]
+    assert sum(map(len, code_list(encoded) or ())) < most * len(encoded)
+
+
+def test_titles_take_about_what_deflate_would():
+    encoded = [s.encode() for s in text(4000)]
+    coded = sum(map(len, code_list(encoded) or ()))
+    assert coded < 1.15 * len(zlib.compress(b"\n".join(encoded), 9))
