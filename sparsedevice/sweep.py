@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
@@ -105,6 +106,7 @@ def sweep(
         ConfigError: if the grid is empty or a setting is outside its range.
         DataError: if the data cannot be read.
         RunError: if a cell's checkpoint does not fit.
+        SparseDeviceError: if a process of the sweep is ended from outside.
     """
     settings = settings or SweepSettings()
     out = Path(out)
@@ -153,7 +155,13 @@ def _run(
         return [_measure(*task) for task in tasks]
     # Fresh processes: a copy of one that runs threads may hang.
     with ProcessPoolExecutor(settings.jobs, mp_context=get_context("spawn")) as pool:
-        return [future.result() for future in [pool.submit(_measure, *task) for task in tasks]]
+        try:
+            return [future.result() for future in [pool.submit(_measure, *task) for task in tasks]]
+        except BrokenProcessPool as error:
+            raise SparseDeviceError(
+                "a run of the sweep was ended from outside (is memory short?); start it again, with fewer"
+                f" --jobs perhaps: finished cells in {out} are kept"
+            ) from error
 
 
 def _measure(
