@@ -40,6 +40,7 @@ class Peer:
         self.name = " ".join(dict.fromkeys(f"{script.stem.replace('_', ' ')} {variant}".split()))
         self.requirements: list[str] = read_script(script).REQUIREMENTS
         limits = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        limits["OMP_WAIT_POLICY"] = "passive"  # a thread that waits in a loop takes the others' time
         try:
             python = python_for(self.requirements)
         except subprocess.CalledProcessError as error:
