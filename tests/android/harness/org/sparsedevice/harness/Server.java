@@ -11,6 +11,8 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.sparsedevice.DeltaException;
+import org.sparsedevice.ModelUpdate;
 import org.sparsedevice.Options;
 import org.sparsedevice.PackedFileException;
 import org.sparsedevice.Recommendation;
@@ -56,6 +58,10 @@ public final class Server {
                 models.add(open(call));
                 answer.put("model", models.size() - 1);
                 answer.put("engine", models.get(models.size() - 1).engine());
+            } else if (call.get("call").equals("update")) {
+                ModelUpdate.apply(file(call, "base"), file(call, "delta"), file(call, "out"));
+            } else if (call.get("call").equals("deltas")) {
+                DeltaFlips.run(call, answer);
             } else if (call.get("call").equals("flips")) {
                 Flips.run(call, answer);
             } else if (call.get("call").equals("threads")) {
@@ -68,9 +74,15 @@ public final class Server {
             answer.put("message", error.getMessage());
             if (error instanceof PackedFileException) {
                 answer.put("promise", ((PackedFileException) error).promise().text());
+            } else if (error instanceof DeltaException) {
+                answer.put("promise", ((DeltaException) error).promise());
             }
         }
         return answer;
+    }
+
+    static File file(Map<String, Object> call, String name) {
+        return new File((String) call.get(name));
     }
 
     static Options options(Map<String, Object> call) {

@@ -67,12 +67,24 @@ final class RowReader {
         return file.values == PackedFile.F16 ? half(data.getShort(values + 2 * entry)) : integer(place);
     }
 
+    /** The bits of a value as stored; int8 and int4 as a byte. */
+    int bits(int place) {
+        int entry = (int) begin + place;
+        return file.values == PackedFile.F32 ? data.getInt(values + 4 * entry)
+                : file.values == PackedFile.F16 ? data.getShort(values + 2 * entry) & 0xFFFF : integer(place) & 255;
+    }
+
     /** Whether the entry is padding of a slice; entries after it are padding too. */
     boolean padding(int place) {
         return sliced && integer(place) == 0;
     }
 
     private int sliceOffset(int place) {
+        return sliceOffset(count, lane, place);
+    }
+
+    /** Where an entry of a lane lies in a slice of {@code count} steps. */
+    static int sliceOffset(int count, int lane, int place) {
         int quads = count & ~3, pairs = count & 2;
         if (place < quads) {
             return PackedFile.SLICE_ROWS * (place & ~3) + 4 * lane + (place & 3);
@@ -84,10 +96,24 @@ final class RowReader {
     }
 
     private int sliceNibble(int offset) {
-        int half = offset < PackedFile.SLICE_ROWS * (count & ~1) ? 64 : 32;
-        int inside = offset % (2 * half);
-        int packed = data.get(values + (offset - inside) / 2 + inside % half);
-        return nibble(inside < half ? packed : packed >> 4);
+        int packed = data.get(values + nibbleByte(count, offset));
+        return nibble(inHighBits(count, offset) ? packed >> 4 : packed);
+    }
+
+    /** Entries in the low bits of a unit of int4 values. */
+    private static int half(int count, int offset) {
+        return offset < PackedFile.SLICE_ROWS * (count & ~1) ? 64 : 32;
+    }
+
+    /** Byte of a slice of {@code count} steps of int4 values in which the entry at {@code offset} lies. */
+    static int nibbleByte(int count, int offset) {
+        int half = half(count, offset), inside = offset % (2 * half);
+        return (offset - inside) / 2 + inside % half;
+    }
+
+    static boolean inHighBits(int count, int offset) {
+        int half = half(count, offset);
+        return offset % (2 * half) >= half;
     }
 
     /** Four-bit two's complement. */

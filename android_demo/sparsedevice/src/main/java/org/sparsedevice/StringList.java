@@ -14,7 +14,8 @@ final class StringList {
     final int n, coding, width, symbolCount, shortCount, slots, slotWidth, startWidth;
     final long bits;
     private final ByteBuffer data;
-    private final int more, firstFinal, finalCount, starts, symbols, codes, index;
+    final int more, firstFinal, finalCount;
+    private final int starts, symbols, codes, index;
 
     /** The next part of a string that is being read. */
     static final class Reader {
