@@ -19,7 +19,7 @@ from sparsedevice.errors import MissingExtraError, SparseDeviceError
 
 CORE = Path(sparsedevice.runtime.__file__).parent / "csrc"
 BINDING = Path(__file__).parent / "csrc" / "sd_web.c"
-#: Files of the core that a module is made of, and the one of them that a query spends its time in.
+#: Files of the core that a module is made of.
 SOURCES = (
     "sd_core",
     "sd_crc32",
@@ -31,9 +31,8 @@ SOURCES = (
     "sd_verify",
     "sd_wasm",
 )
+# What a query spends its time in is made fast, and all else small.
 _HOT = {False: "sd_scan", True: "sd_wasm"}
-# Not of a query: their size counts, not their speed.
-_COLD = ("sd_core", "sd_verify")
 MODULES = {"sparsedevice.wasm": False, "sparsedevice-simd.wasm": True}
 
 # No contraction into fused multiply-adds: every backend must round in the same places.
@@ -81,7 +80,8 @@ def find_tools() -> tuple[list[str], list[str]]:
 def _compile_file(compiler: Sequence[str], source: Path, folder: Path, *, simd: bool) -> Path:
     hot = source.stem == _HOT[simd]
     made = folder / f"{source.stem}{'-simd' if simd else ''}.o"
-    options = ["-O3" if hot else "-Oz" if source.stem in _COLD else "-Os", *(["-msimd128"] if simd else [])]
+    options = ["-O3"] if hot else ["-Oz", "-DSD_SMALL"]
+    options += ["-msimd128"] if simd else []
     _run([*compiler, *_COMPILE, *options, str(source), "-o", str(made)])
     return made
 

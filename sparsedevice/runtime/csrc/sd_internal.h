@@ -14,7 +14,7 @@
 /* Rows whose scores are computed before they are compared with the best so far: 4 KB of floats. */
 #define SD_CHUNK_ROWS 1024u
 
-#if defined(__GNUC__) || defined(__clang__)
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(SD_SMALL)
 #define SD_INLINE static inline __attribute__((always_inline))
 #else
 #define SD_INLINE static inline

@@ -27,7 +27,7 @@ float sd_score_row(const sd_model *model, const sd_query *query, uint32_t row) {
     return finish_number(sum, at.scale, query->scale);
 }
 
-/* One copy of the loop for each kind of values and width of columns. */
+/* One copy of the loop for each kind of values and width of columns; one for all with SD_SMALL. */
 SD_INLINE void scan_rows(const sd_model *model, const sd_query *query, uint32_t first,
                          uint32_t count, float *scores, sd_values kind, int wide) {
     const uint8_t *columns = model->sections[SD_K_ITEM_COLUMNS];
@@ -61,6 +61,9 @@ SD_INLINE void scan_rows(const sd_model *model, const sd_query *query, uint32_t 
 uint32_t sd_scan_rows_scalar(const sd_model *model, const sd_query *query, uint32_t first,
                              uint32_t count, float least, float *scores) {
     int wide = model->dim > SD_MAX_BYTE_DIM;
+#ifdef SD_SMALL
+    scan_rows(model, query, first, count, scores, model->values, wide);
+#else
     switch (model->values) {
     case SD_F32:
         if (wide)
@@ -87,6 +90,7 @@ uint32_t sd_scan_rows_scalar(const sd_model *model, const sd_query *query, uint3
             scan_rows(model, query, first, count, scores, SD_INT4, 0);
         break;
     }
+#endif
     (void)least;
     return ALL_GROUPS;
 }
