@@ -50,9 +50,14 @@ def compile_modules(folder: Path) -> list[str]:
     compiler, linker = find_tools()
     with tempfile.TemporaryDirectory() as name:
         for module, simd in MODULES.items():
+            hot = CORE / f"{_HOT[simd]}.c"
+            cold = Path(name) / "cold.c"
+            others = [*(CORE / f"{source}.c" for source in SOURCES if source != hot.stem), BINDING]
+            # One source: what several files share is then there once.
+            cold.write_text("".join(f'#include "{source.as_posix()}"\n' for source in others))
             objects = [
-                _compile_file(compiler, source, Path(name), simd=simd)
-                for source in (*(CORE / f"{source}.c" for source in SOURCES), BINDING)
+                _compile_file(compiler, hot, ["-O3"], simd=simd, folder=Path(name)),
+                _compile_file(compiler, cold, ["-Oz", "-DSD_SMALL"], simd=simd, folder=Path(name)),
             ]
             _run([*linker, *_LINK, *map(str, objects), "-o", str(folder / module)])
             (folder / module).chmod(0o644)  # the linker makes programs
@@ -77,12 +82,11 @@ def find_tools() -> tuple[list[str], list[str]]:
     )
 
 
-def _compile_file(compiler: Sequence[str], source: Path, folder: Path, *, simd: bool) -> Path:
-    hot = source.stem == _HOT[simd]
-    made = folder / f"{source.stem}{'-simd' if simd else ''}.o"
-    options = ["-O3"] if hot else ["-Oz", "-DSD_SMALL"]
-    options += ["-msimd128"] if simd else []
-    _run([*compiler, *_COMPILE, *options, str(source), "-o", str(made)])
+def _compile_file(
+    compiler: Sequence[str], source: Path, options: Sequence[str], *, simd: bool, folder: Path
+) -> Path:
+    made = folder / f"{source.stem}.o"
+    _run([*compiler, *_COMPILE, *options, *(["-msimd128"] if simd else []), str(source), "-o", str(made)])
     return made
 
 

@@ -353,7 +353,7 @@ static sd_status prepare(const sd_model *model, const sd_request *request, sd_ar
     return asked->into.keys ? SD_OK : SD_BAD_REQUEST;
 }
 
-static uint32_t finish(const sd_model *model, job *asked, uint32_t *rows, float *scores) {
+static uint32_t finish_job(const sd_model *model, job *asked, uint32_t *rows, float *scores) {
     best *into = &asked->into;
     cut_back(into);
     sort_keys(into->keys, into->count);
@@ -380,7 +380,7 @@ sd_status sd_recommend(const sd_model *model, const sd_request *request, void *s
         scan_candidates(model, &asked);
     else
         scan_all(model, &asked, 1);
-    *count = finish(model, &asked, rows, scores);
+    *count = finish_job(model, &asked, rows, scores);
     return SD_OK;
 }
 
@@ -411,7 +411,8 @@ sd_status sd_recommend_batch(const sd_model *model, const sd_request *requests, 
     for (uint32_t i = 0; i < n_requests; i++) {
         if (jobs[i].candidates)
             scan_candidates(model, &jobs[i]);
-        counts[i] = finish(model, &jobs[i], rows + (uint64_t)i * room, scores + (uint64_t)i * room);
+        counts[i] =
+            finish_job(model, &jobs[i], rows + (uint64_t)i * room, scores + (uint64_t)i * room);
     }
     return SD_OK;
 }
