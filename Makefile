@@ -1,6 +1,6 @@
 # make demo  - set up, then train, export, recommend and bench on built-in synthetic data
 # make test  - set up, then lint, type-check and test everything
-# make fuzz  - fuzz the C core (needs clang); RUNS=n says how long
+# make fuzz  - fuzz the C core (needs clang), deltas and compact files; RUNS=n says how long
 # make android-apk - build, sign and verify the demo app; BUNDLE=folder takes the bundle of your own run
 # PIP_ARGS passes options to pip, for example an index that serves CPU builds of PyTorch.
 PYTHON ?= python3
@@ -61,12 +61,13 @@ fuzz: setup
 	$(BIN)/python fuzz/make_corpus.py build/fuzz/corpus
 	$(FUZZ_CC) -g -O1 -std=c11 -ffp-contract=off -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined -Isparsedevice/runtime/csrc fuzz/fuzz_core.c \
-	    $(filter-out %/sd_python.c,$(wildcard sparsedevice/runtime/csrc/*.c)) -o build/fuzz/fuzz_core
+	    $(filter-out $(wildcard sparsedevice/runtime/csrc/sd_python*.c),$(wildcard sparsedevice/runtime/csrc/*.c)) -o build/fuzz/fuzz_core
 	build/fuzz/fuzz_core -runs=$(RUNS) -max_len=8192 -print_final_stats=1 build/fuzz/corpus
 	$(FUZZ_CC) -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
 	    -Isparsedevice/runtime/csrc fuzz/fuzz_lanes.c sparsedevice/runtime/csrc/sd_compact.c -o build/fuzz/fuzz_lanes
 	mkdir -p build/fuzz/lanes
 	build/fuzz/fuzz_lanes -runs=$(RUNS) -max_len=4096 -print_final_stats=1 build/fuzz/lanes
+	$(BIN)/python fuzz/fuzz_delta.py $$(( $(RUNS) / 100 ))
 
 # Of a run on synthetic data where no bundle is named. The APK lies in build/android.
 APK := build/android

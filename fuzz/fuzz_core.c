@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUESTION_BYTES = 8 };
+enum { QUESTION_BYTES = 8, MOST_SAMPLED = 256 };
 
 /* Write right checksums into a file whose section table lies within it. */
 static void repair(uint8_t *file, size_t size) {
@@ -26,6 +26,10 @@ static void repair(uint8_t *file, size_t size) {
         uint8_t *entry = file + 64 + 24 * (size_t)i;
         uint64_t offset = sd_u64(entry + 8), length = sd_u64(entry + 16);
         if (offset <= size && length <= size - offset) {
+            /* A fold-in rule may ask for a million rows, which would take all of the time. */
+            if (sd_u32(entry) == SD_K_FOLD_RULE && length == 20 &&
+                sd_u32(file + offset + 8) > MOST_SAMPLED)
+                memset(file + offset + 9, 0, 3);
             uint32_t crc = sd_crc32(0, file + offset, length);
             memcpy(entry + 4, &crc, 4);
         }
