@@ -15,6 +15,8 @@ from sparsedevice.exporters import Bundle
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 8765
+#: What a page looks for where it has kept an older model.
+UPDATE_NAME = "update.sdd"
 _HOST_NAMES = (HOST, "localhost")
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -79,7 +81,8 @@ def make_server(bundle: str | Path, *, port: int = DEFAULT_PORT) -> ThreadingHTT
         )
     if not 0 <= port <= 65535:
         raise ConfigError(f"port is {port}; give 0 to 65535")
-    files = {f"/{name}": loaded.path / name for name in loaded.file_bytes}
+    # A delta that the user has put beside belongs to no export.
+    files = {f"/{name}": loaded.path / name for name in (*loaded.file_bytes, UPDATE_NAME)}
     handler = type("BundleHandler", (_Handler,), {"files": {**files, "/": files["/index.html"]}})
     try:
         return ThreadingHTTPServer((HOST, port), handler)

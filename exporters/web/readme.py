@@ -14,7 +14,7 @@ _WEB = Template("""
 `sparsedevice demo .` serves this folder on this computer and opens the page. Any web server does the same for
 others: copy the folder as it is. Over https the page works without a network after the first visit.
 
-In an app of your own, take `sparsedevice.js`, both `.wasm` files and `model.sd`:
+In an app of your own, take the files `sparsedevice*` and `model.sd`:
 
 ```js
 import { SparseRecommender } from "./sparsedevice.js";

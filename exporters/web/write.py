@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -14,10 +15,24 @@ from .compile import compile_modules
 
 ASSETS = Path(__file__).parent / "assets"
 #: The module, its types and its description for package managers: what an app takes.
-MODULE_FILES = ("sparsedevice.js", "sparsedevice.d.ts", "package.json")
+MODULE_FILES = (
+    "sparsedevice.js",
+    "sparsedevice-errors.js",
+    "sparsedevice-loading.js",
+    "sparsedevice-search.js",
+    "sparsedevice-delta.js",
+    "sparsedevice-delta-body.js",
+    "sparsedevice-packed.js",
+    "sparsedevice-strings.js",
+    "sparsedevice.d.ts",
+    "sparsedevice-delta.d.ts",
+    "package.json",
+)
 #: The page; the service worker keeps all of it, and the module, for use without a network.
-PAGE_FILES = ("index.html", "app.js", "style.css", "icon.svg", "app.webmanifest")
+PAGE_FILES = ("index.html", "app.js", "keep.js", "style.css", "icon.svg", "app.webmanifest")
 WORKER = "service-worker.js"
+#: What a page that has kept a model asks, to see whether there is another one.
+MODEL_FACTS = "model.json"
 _VERSION_MARK = "VERSION_OF_THE_BUNDLE"
 
 
@@ -38,18 +53,19 @@ def write_assets(folder: Path) -> list[str]:
 def write(packed: PackedFile, folder: Path) -> list[str]:
     """Write the web bundle's files beside ``model.sd`` into ``folder``, and return their names.
 
-    The service worker carries a hash of the model and all other files, so a browser that has an older
-    bundle sees a changed worker, and fetches all of the new one.
+    The service worker carries a hash of all files but the model, so a browser that has an older page sees a
+    changed worker, and fetches the new one. The model has a hash of its own, and may be updated by delta.
 
     Raises:
         MissingExtraError: if this machine has no compiler for WebAssembly.
         SparseDeviceError: if the compiler fails.
     """
-    del packed  # it lies in the folder already
     names = write_assets(folder)
     digest = hashlib.sha256()
-    for name in sorted((PACKED_NAME, *names)):
+    for name in sorted(names):
         digest.update(f"{name} {sha256_file(folder / name)}\n".encode())
     worker = (ASSETS / WORKER).read_text(encoding="utf-8").replace(_VERSION_MARK, digest.hexdigest()[:16])
     (folder / WORKER).write_text(worker, encoding="utf-8")
-    return [*names, WORKER]
+    facts = {"sha256": sha256_file(folder / PACKED_NAME), "bytes": len(packed.data)}
+    (folder / MODEL_FACTS).write_text(json.dumps(facts) + "\n", encoding="utf-8")
+    return [*names, WORKER, MODEL_FACTS]

@@ -16,6 +16,12 @@ export async function makeHandler(moduleUrl) {
       opened[handle].lookup(ids).map((row) => ({ columns: [...row.columns], values: [...row.values] })),
     search: ({ handle, text, limit }) => opened[handle].search(text, limit),
     title: ({ handle, item }) => opened[handle].title(item),
+    async applyDelta({ base, delta }) {
+      const { applyDelta } = await import(new URL("sparsedevice-delta.js", moduleUrl));
+      const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+      const made = await applyDelta(bytes(base), bytes(delta));
+      return btoa(Array.from(made, (byte) => String.fromCharCode(byte)).join(""));
+    },
     has: ({ handle, item }) => opened[handle].has(item),
   };
   return async (message) => {

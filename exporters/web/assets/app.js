@@ -1,8 +1,7 @@
 // The page: search, a history, recommendations. All of it is computed here, by sparsedevice.js.
 
-import { SparseRecommender } from "./sparsedevice.js";
+import { openModel, updateModel } from "./keep.js";
 
-const MODEL = "model.sd";
 const SHOWN = 12;
 const SUGGESTED = 8;
 const EXAMPLE_ITEMS = 3;
@@ -296,6 +295,7 @@ async function keepForOffline() {
     await container.register("service-worker.js");
     await container.ready;
     $("fact-offline").textContent = "works";
+    $("update").hidden = !(await updateModel()) && $("update").hidden;
   } catch (error) {
     $("fact-offline").textContent = "not kept";
     $("fact-offline").title = error.message;
@@ -310,10 +310,8 @@ function fail(error) {
 
 async function start() {
   const begin = performance.now();
-  recommender = await SparseRecommender.open(MODEL, {
-    onProgress: (done, total) => {
-      $("about").textContent = `Loading the model: ${Math.round((100 * done) / total)} %`;
-    },
+  recommender = await openModel((done, total) => {
+    $("about").textContent = `Loading the model: ${Math.round((100 * done) / total)} %`;
   });
   showFacts(performance.now() - begin);
   restore();

@@ -1,4 +1,4 @@
-// Keeps the page, the module and the model on the device, so that all of it works without a network.
+// Keeps the page and the module on the device, so that they work without a network; the page keeps the model.
 // A new export carries another version: the browser then fetches all files anew and drops the old ones.
 // A page that is open goes on with what it has loaded, and offers to start again.
 
@@ -11,9 +11,16 @@ const FILES = [
   "icon.svg",
   "app.webmanifest",
   "sparsedevice.js",
+  "sparsedevice-errors.js",
+  "sparsedevice-loading.js",
+  "sparsedevice-search.js",
+  "sparsedevice-delta.js",
+  "sparsedevice-delta-body.js",
+  "sparsedevice-packed.js",
+  "sparsedevice-strings.js",
+  "keep.js",
   "sparsedevice.wasm",
   "sparsedevice-simd.wasm",
-  "model.sd",
 ];
 
 self.addEventListener("install", (event) => {

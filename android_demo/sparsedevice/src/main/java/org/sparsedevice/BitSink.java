@@ -18,7 +18,7 @@ final class BitSink {
     void put(long number, int width) {
         int at = (int) (bits >>> 3);
         if (at + 2 * SLACK > bytes.length) {
-            bytes = Arrays.copyOf(bytes, Math.addExact(bytes.length, bytes.length));
+            bytes = Arrays.copyOf(bytes, DeltaSource.size(2L * bytes.length));
         }
         for (long rest = (number & (1L << width) - 1) << (bits & 7); rest != 0; rest >>>= 8) {
             bytes[at++] |= (byte) rest;

@@ -94,6 +94,14 @@ final class DeltaSource {
         }
     }
 
+    /** Elements of an array, if there can be one of so many. */
+    static int size(long elements) {
+        if (elements > Integer.MAX_VALUE - 8) {
+            throw DeltaException.body("it asks for an array of " + elements);
+        }
+        return (int) elements;
+    }
+
     static int count(boolean[] flags) {
         int count = 0;
         for (boolean flag : flags) {

@@ -59,8 +59,6 @@ public final class ModelUpdate {
             }
         } catch (OutOfMemoryError error) {
             throw new ModelUnavailableException("too little memory to apply the delta; fetch the full model", error);
-        } catch (ArithmeticException error) {
-            throw DeltaException.body("its parts are too large");
         }
     }
 

@@ -31,10 +31,7 @@ final class PackedWriter {
     }
 
     private static ByteBuffer room(long bytes) {
-        if (bytes > Integer.MAX_VALUE - 8) {
-            throw DeltaException.body("a section would have " + bytes + " bytes");
-        }
-        return ByteBuffer.allocate((int) bytes).order(ByteOrder.LITTLE_ENDIAN);
+        return ByteBuffer.allocate(DeltaSource.size(bytes)).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     void put(int kind, byte[] part) {
@@ -106,7 +103,7 @@ final class PackedWriter {
     private void putSlices(StoredRows rows, long most) {
         int slices = (int) (((long) nItems + PackedFile.SLICE_ROWS - 1) / PackedFile.SLICE_ROWS);
         int[] pointers = new int[slices + 1];
-        int[] scales = new int[Math.multiplyExact(PackedFile.SLICE_ROWS, slices)];
+        int[] scales = new int[DeltaSource.size((long) PackedFile.SLICE_ROWS * slices)];
         java.util.Arrays.fill(scales, Float.floatToRawIntBits(1));
         System.arraycopy(rows.scales, 0, scales, 0, nItems);
         for (int row = 0; row < nItems; row++) {

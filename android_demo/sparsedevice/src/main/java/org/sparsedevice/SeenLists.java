@@ -63,7 +63,7 @@ final class SeenLists {
             added += count & PackedFile.U32_MAX;
         }
         int[] gaps = in.planes(added, 4), pointers = new int[n + 1];
-        int[] rows = new int[Math.addExact(all - skips.length, gaps.length)];
+        int[] rows = new int[DeltaSource.size((long) all - skips.length + gaps.length)];
         for (int user = 0, count = 0, next = 0; user < n; user++) {
             for (int i = expected.pointers[user]; i < expected.pointers[user + 1]; i++) {
                 if (!dropped[i]) {

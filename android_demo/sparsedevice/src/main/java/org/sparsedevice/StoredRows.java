@@ -63,11 +63,8 @@ final class StoredRows {
             entries += count;
             pointers[row + 1] = (int) entries;
         }
-        if (entries > Integer.MAX_VALUE) {
-            throw DeltaException.body("it makes " + entries + " entries");
-        }
         int[] gaps = in.planes(movedEntries, 2);
-        StoredRows rows = new StoredRows(pointers, (int) entries);
+        StoredRows rows = new StoredRows(pointers, DeltaSource.size(entries));
         for (int row = 0, given = 0; row < n; row++) {
             int begin = pointers[row], count = rows.count(row);
             if (!moved[row] && count > 0) {

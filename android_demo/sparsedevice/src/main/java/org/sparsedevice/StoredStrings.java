@@ -19,7 +19,7 @@ final class StoredStrings {
         byte[] bytes = new byte[64];
         for (int row = 0; row < n; row++) {
             int begin = pointers[row], length = texts.copy(first, row, scratch);
-            pointers[row + 1] = Math.addExact(begin, length);
+            pointers[row + 1] = DeltaSource.size((long) begin + length);
             if (pointers[row + 1] > bytes.length) {
                 bytes = java.util.Arrays.copyOf(bytes, (int) Math.min(Integer.MAX_VALUE - 8, 2L * pointers[row + 1]));
             }
@@ -55,10 +55,7 @@ final class StoredStrings {
             all += differs[row] ? given[next++] : old == null || base[row] < 0 ? 0 : old.length(base[row]);
             pointers[row + 1] = (int) all;
         }
-        if (all > Integer.MAX_VALUE - 8) {
-            throw DeltaException.body("its strings have " + all + " bytes");
-        }
-        byte[] bytes = new byte[(int) all];
+        byte[] bytes = new byte[DeltaSource.size(all)];
         for (int row = 0, next = 0; row < base.length; row++) {
             int length = pointers[row + 1] - pointers[row];
             if (differs[row]) {

@@ -3,6 +3,9 @@ package org.sparsedevice.demo;
 import java.io.BufferedReader;
 import java.io.FileReader;
 import java.io.IOException;
+import java.io.UnsupportedEncodingException;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.text.SimpleDateFormat;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -21,6 +24,9 @@ import org.sparsedevice.SparseRecommender;
 final class Benchmark {
     private static final int WARMUP = 20, REPETITIONS = 200;
     private static final double MIN_SECONDS = 1.0;
+    /** What bench finds out on a computer, and an app cannot. */
+    private static final String[] HIDDEN = {"resident_file_bytes", "retained_bytes", "cached_at_load_bytes",
+        "peak_resident_bytes", "energy_uj", "batch", "cpus", "accuracy", "sha256"};
 
     /** Opens the model that is measured. */
     interface Opener {
@@ -56,6 +62,7 @@ final class Benchmark {
         result.put("harness", "app");
         result.put("target", "android");
         String engine = recommender.engine();
+        result.put("export", "android");
         result.put("backend", engine.startsWith("native") ? "jni" : "java");
         result.put("k", k);
         result.put("load_ms", loadMs);
@@ -65,7 +72,12 @@ final class Benchmark {
         summarise(samples, result);
         result.put("file_bytes", recommender.fileBytes());
         result.put("anonymous_bytes", before < 0 || after < 0 ? null : after - before);
-        result.put("resident_file_bytes", null);
+        result.put("pss_bytes", counted(memory("Pss")));
+        result.put("resident_bytes", counted(memory("Rss")));
+        for (String hidden : HIDDEN) {
+            result.put(hidden, null);
+        }
+        result.put("phases", new LinkedHashMap<String, Object>());
         if (before < 0) {
             result.put("memory_note", "this platform has no /proc/self/smaps_rollup (Linux 4.14 and later do)");
         }
@@ -77,7 +89,7 @@ final class Benchmark {
         time.setTimeZone(TimeZone.getTimeZone("UTC"));
         result.put("time_utc", time.format(new Date()));
         result.put("sparsedevice", recommender.metadata().get("sparsedevice"));
-        result.put("trace", trace(recommender, queries));
+        result.put("trace", trace(recommender, queries, histories));
         result.put("environment", environment(device));
         if (engine.startsWith("native, ")) {
             result.put("kernel", engine.substring("native, ".length()));
@@ -98,13 +110,37 @@ final class Benchmark {
         return queries;
     }
 
-    private static Map<String, Object> trace(SparseRecommender recommender, List<List<String>> queries) {
+    private static Object counted(long bytes) {
+        return bytes < 0 ? null : bytes;
+    }
+
+    private static Map<String, Object> trace(
+            SparseRecommender recommender, List<List<String>> queries, String histories) {
+        int shortest = Integer.MAX_VALUE, longest = 0;
+        for (List<String> query : queries) {
+            shortest = Math.min(shortest, query.size());
+            longest = Math.max(longest, query.size());
+        }
         Map<String, Object> trace = new LinkedHashMap<>();
-        trace.put("kind", "zipf"); // as the exporter draws them, which is as sparsedevice bench does
+        trace.put("kind", "zipf histories"); // as the exporter draws them, which is as sparsedevice bench does
         trace.put("n_items", recommender.itemCount());
-        trace.put("n_queries", queries.size());
         trace.put("seed", 0);
+        trace.put("n_queries", queries.size());
+        trace.put("lengths", new int[] {shortest, longest});
+        trace.put("sha256", sha256(histories));
         return trace;
+    }
+
+    private static String sha256(String text) {
+        try {
+            StringBuilder digits = new StringBuilder();
+            for (byte part : MessageDigest.getInstance("SHA-256").digest(text.getBytes("UTF-8"))) {
+                digits.append(Character.forDigit(part >> 4 & 15, 16)).append(Character.forDigit(part & 15, 16));
+            }
+            return digits.toString();
+        } catch (NoSuchAlgorithmException | UnsupportedEncodingException error) {
+            throw new AssertionError(error); // every Java has both
+        }
     }
 
     private static Map<String, Object> environment(Map<String, Object> device) {

@@ -1,0 +1,389 @@
+// Lists of strings in a packed file: read, and written as every writer does (docs/format.md, "Strings").
+
+import { bodyError } from "./sparsedevice-errors.js";
+
+const [TEXT, NUMBERS, COLUMNS] = [0, 1, 2];
+const HEAD_BYTES = 20;
+const SLACK = 8; /* zero bytes after an array of bits */
+const TEXT_BLOCK = 8;
+const NUMBER_BLOCK = 16;
+const STEP_BITS = 6;
+const MAX_COLUMNS = 64;
+const MAX_COLUMN_BITS = 255;
+const MAX_WIDTH = 12;
+const [NOTHING, LITERAL, END] = [0xeff, 0xf00, 255];
+const MAX_SYMBOL_BYTES = 64;
+const U32 = 2 ** 32;
+const TITLES = 17;
+
+const encoder = new TextEncoder();
+const bitLength = (number) => (number < 2 ? number : Math.floor(Math.log2(number)) + 1);
+
+class BitReader {
+  constructor(data) {
+    this.data = data;
+    this.at = 0;
+  }
+
+  /* A number of at most 32 bits. */
+  take(width) {
+    const byte = Math.floor(this.at / 8);
+    let number = 0;
+    for (let i = 4; i >= 0; i--) {
+      number = 256 * number + this.data[byte + i];
+    }
+    number = Math.floor(number / 2 ** (this.at % 8)) % 2 ** width;
+    this.at += width;
+    return number;
+  }
+}
+
+class BitWriter {
+  #bytes = new Uint8Array(1024);
+  bits = 0;
+
+  put(number, width) {
+    let at = Math.floor(this.bits / 8);
+    if (at + 8 > this.#bytes.length) {
+      const longer = new Uint8Array(2 * this.#bytes.length);
+      longer.set(this.#bytes);
+      this.#bytes = longer;
+    }
+    for (let rest = number * 2 ** (this.bits % 8); rest > 0; rest = Math.floor(rest / 256)) {
+      this.#bytes[at++] |= rest % 256;
+    }
+    this.bits += width;
+  }
+
+  /* All bits, after `before` bytes of room. */
+  toBytes(before = 0) {
+    const used = Math.ceil(this.bits / 8);
+    const bytes = new Uint8Array(before + used + SLACK);
+    bytes.set(this.#bytes.subarray(0, used), before);
+    return bytes;
+  }
+}
+
+/* What text is coded in: bytes, and pairs of symbols. */
+export class SymbolTable {
+  constructor(entries, [width, more, nShort, firstFinal, nFinal]) {
+    Object.assign(this, { entries, width, more, nShort, firstFinal, nFinal });
+    this.texts = this.#spell();
+  }
+
+  /* Read a table as a delta has it. */
+  static take(source) {
+    const [n, ...codes] = Array.from({ length: 6 }, () => source.number());
+    const parts = source.planes(2 * n, 2);
+    const [width, more, ...numbers] = codes;
+    if (n > NOTHING || width < 1 || width > MAX_WIDTH || more > MAX_WIDTH || Math.max(...numbers) > 0xffff) {
+      throw bodyError(`a table of ${n} symbols with codes of ${width} + ${more} bits`);
+    }
+    if (parts.some((part) => part > 0xfff)) {
+      throw bodyError("a symbol has a part that no table holds");
+    }
+    return new SymbolTable(Array.from({ length: n }, (_, i) => parts[2 * i] + 4096 * parts[2 * i + 1]), codes);
+  }
+
+  isFinal(symbol) {
+    return symbol >= this.firstFinal && symbol < this.firstFinal + this.nFinal;
+  }
+
+  bits(symbol) {
+    return symbol < this.nShort ? this.width : this.width + this.more;
+  }
+
+  code(symbol) {
+    const over = symbol - this.nShort;
+    return over < 0 ? symbol : this.nShort + (over >> this.more) + (over % 2 ** this.more) * 2 ** this.width;
+  }
+
+  /* Spell out all symbols, those first whose parts are spelt out. */
+  #spell() {
+    const texts = new Array(this.entries.length).fill(null);
+    const part = (number) => (number >= LITERAL ? [number - LITERAL] : number === NOTHING ? [] : texts[number]);
+    let waiting = [...this.entries.keys()];
+    while (waiting.length) {
+      const still = waiting.filter((symbol) => {
+        const [left, right] = [this.entries[symbol] % 4096, Math.floor(this.entries[symbol] / 4096)];
+        this.#checkPair(symbol, left, right);
+        const [first, second] = [part(left), part(right)];
+        texts[symbol] = first && second ? [...first, ...second] : null;
+        if (texts[symbol]?.length > MAX_SYMBOL_BYTES) {
+          throw bodyError(`symbol ${symbol} has ${texts[symbol].length} bytes`);
+        }
+        return !texts[symbol];
+      });
+      if (still.length === waiting.length) {
+        throw bodyError("a symbol stands for itself");
+      }
+      waiting = still;
+    }
+    return texts;
+  }
+
+  #checkPair(symbol, left, right) {
+    const ends = (part) => (part >= LITERAL ? part === LITERAL + END : this.isFinal(part));
+    const exists = (part) => part < this.entries.length || part >= LITERAL;
+    const last = right === NOTHING ? left : right;
+    const good = exists(left) && exists(last) && (right === NOTHING ? left >= LITERAL : !ends(left));
+    if (!good || ends(last) !== this.isFinal(symbol)) {
+      throw bodyError(`symbol ${symbol} stands for the symbols ${left} and ${right}`);
+    }
+  }
+
+  /* What the symbols stand for as a tree: a Map of bytes, with `symbol` where one ends. */
+  #tree() {
+    const root = new Map();
+    this.texts.forEach((text, symbol) => {
+      let node = root;
+      for (const byte of text) {
+        node = node.get(byte) ?? node.set(byte, new Map()).get(byte);
+      }
+      node.symbol ??= symbol; /* of two with one text the first is used */
+    });
+    return root;
+  }
+
+  /* A function that gives the symbols with the shortest codes that make a string and its end. */
+  cutter() {
+    const tree = this.#tree();
+    return (string) => {
+      const n = string.length + 1;
+      const cost = new Float64Array(n + 1).fill(Infinity);
+      const last = new Uint16Array(n + 1);
+      cost[0] = 0;
+      for (let from = 0; from < n; from++) {
+        let node = cost[from] < Infinity ? tree : null;
+        for (let at = from; node && at < n; at++) {
+          node = node.get(at < string.length ? string[at] : END);
+          const sum = node?.symbol === undefined ? Infinity : cost[from] + this.bits(node.symbol);
+          if (sum < cost[at + 1]) {
+            cost[at + 1] = sum;
+            last[at + 1] = node.symbol;
+          }
+        }
+      }
+      if (cost[n] === Infinity) {
+        throw bodyError("a string is not made of the symbols given");
+      }
+      const symbols = [];
+      for (let end = n; end > 0; end -= this.texts[last[end]].length) {
+        symbols.push(last[end]);
+      }
+      return symbols.reverse();
+    };
+  }
+}
+
+/* The strings of a section of codes. */
+export class TextList {
+  #codes;
+  #n;
+  #head;
+
+  constructor(codes, n) {
+    const view = new DataView(codes.buffer, codes.byteOffset, codes.length);
+    this.#codes = codes;
+    this.#n = n;
+    const [nTable, nShort, firstFinal, nFinal] = [4, 6, 8, 10].map((at) => view.getUint16(at, true));
+    this.#head = { coding: codes[0], width: codes[1], more: codes[2], nTable, nShort, firstFinal, nFinal };
+  }
+
+  /* The table of a list of text; null for other lists. */
+  get symbols() {
+    const { coding, width, more, nTable, nShort, firstFinal, nFinal } = this.#head;
+    if (coding !== TEXT) {
+      return null;
+    }
+    const entry = (_, i) => [0, 1, 2].reduce((sum, j) => sum + this.#codes[HEAD_BYTES + 3 * i + j] * 256 ** j, 0);
+    return new SymbolTable(Array.from({ length: nTable }, entry), [width, more, nShort, firstFinal, nFinal]);
+  }
+
+  /* All strings as bytes. */
+  all() {
+    const { coding, nTable } = this.#head;
+    const stream = new BitReader(this.#codes.subarray(HEAD_BYTES + 3 * nTable));
+    return coding === NUMBERS ? this.#numbers(stream) : coding === COLUMNS ? this.#columns(stream) : this.#text(stream);
+  }
+
+  #numbers(stream) {
+    const { width } = this.#head;
+    const strings = [];
+    let [number, step] = [0, 0];
+    for (let row = 0; row < this.#n; row++) {
+      const first = row % NUMBER_BLOCK === 0;
+      number = first ? stream.take(width) : (number + stream.take(step)) % 2 ** width;
+      step = first && row + 1 < this.#n ? stream.take(STEP_BITS) : step;
+      strings.push(encoder.encode(String(number)));
+    }
+    return strings;
+  }
+
+  #columns(stream) {
+    const { nTable, nShort } = this.#head;
+    const table = this.#codes.subarray(HEAD_BYTES, HEAD_BYTES + 3 * nTable);
+    const letter = (_, column) => {
+      const [low, high, width] = table.subarray(3 * column, 3 * column + 3);
+      return table[low + 256 * high + stream.take(width)];
+    };
+    return Array.from({ length: this.#n }, () => Uint8Array.from({ length: nShort }, letter));
+  }
+
+  #text(stream) {
+    const { width, more, nShort } = this.#head;
+    const table = this.symbols;
+    return Array.from({ length: this.#n }, () => {
+      const bytes = [];
+      for (let symbol = -1; !table.isFinal(symbol); ) {
+        const code = stream.take(width);
+        symbol = code < nShort ? code : nShort + (code - nShort) * 2 ** more + stream.take(more);
+        bytes.push(...table.texts[symbol]);
+      }
+      return Uint8Array.from(bytes.slice(0, -1));
+    });
+  }
+}
+
+/* The sections of a list of strings. */
+export class TextWriter {
+  #strings;
+  #symbols;
+  #crc32;
+
+  constructor(strings, symbols, crc32) {
+    this.#strings = strings;
+    this.#symbols = symbols;
+    this.#crc32 = crc32;
+    if (strings.some((string) => string.includes(END))) {
+      throw bodyError("a string is no UTF-8");
+    }
+  }
+
+  /* Starts, codes, and for ids the index. */
+  sections(first) {
+    const coded = this.#numbers() ?? this.#columns() ?? this.#text();
+    return first === TITLES ? coded : [...coded, this.#index()];
+  }
+
+  #join(codes, starts, table, [coding, width, more, nShort, firstFinal, nFinal]) {
+    const startBits = starts.length ? bitLength(starts.at(-1)) : 0;
+    const packed = new BitWriter();
+    starts.forEach((start) => packed.put(start, startBits));
+    const bytes = codes.toBytes(HEAD_BYTES + table.length);
+    const view = new DataView(bytes.buffer);
+    bytes.set([coding, width, more, startBits]);
+    [table.length / 3, nShort, firstFinal, nFinal].forEach((number, i) => view.setUint16(4 + 2 * i, number, true));
+    view.setBigUint64(12, BigInt(codes.bits), true);
+    bytes.set(table, HEAD_BYTES);
+    return [packed.toBytes(), bytes];
+  }
+
+  /* Blocks of the first number, and differences in as many bits as the block needs; null where one is none. */
+  #numbers() {
+    const numbers = this.#strings.map(numberOf);
+    if (numbers.some((number) => number < 0)) {
+      return null;
+    }
+    const width = Math.max(1, bitLength(numbers.reduce((most, number) => Math.max(most, number), 0)));
+    const step = (i) => (numbers[i] - numbers[i - 1] + 2 ** width) % 2 ** width;
+    const [codes, starts] = [new BitWriter(), []];
+    for (let row = 0; row < numbers.length; row += NUMBER_BLOCK) {
+      const more = Math.min(NUMBER_BLOCK, numbers.length - row) - 1;
+      const rest = Array.from({ length: more }, (_, i) => step(row + i + 1));
+      const needed = bitLength(Math.max(0, ...rest));
+      starts.push(codes.bits);
+      codes.put(numbers[row], width);
+      codes.put(needed, rest.length ? STEP_BITS : 0);
+      rest.forEach((difference) => codes.put(difference, needed));
+    }
+    return this.#join(codes, starts, [], [NUMBERS, width, 0, 0, 0, 0]);
+  }
+
+  /* Each byte as its place in the alphabet of its column; null where lengths differ or it takes too many bits. */
+  #columns() {
+    const count = this.#strings[0].length;
+    if (count > MAX_COLUMNS || this.#strings.some((string) => string.length !== count)) {
+      return null;
+    }
+    const alphabets = Array.from({ length: count }, (_, column) =>
+      Uint8Array.from(new Set(this.#strings.map((string) => string[column]))).sort(),
+    );
+    const widths = alphabets.map((alphabet) => bitLength(alphabet.length - 1));
+    const width = widths.reduce((sum, bits) => sum + bits, 0);
+    if (width > MAX_COLUMN_BITS) {
+      return null;
+    }
+    let letters = "";
+    const table = alphabets.flatMap((alphabet, column) => {
+      const text = String.fromCharCode(...alphabet);
+      letters += letters.includes(text) ? "" : text;
+      const at = 3 * count + letters.indexOf(text);
+      return [at % 256, at >> 8, widths[column]];
+    });
+    table.push(...Array.from(letters, (letter) => letter.charCodeAt(0)));
+    table.push(...new Array((3 - (letters.length % 3)) % 3).fill(0));
+    const places = alphabets.map((alphabet) => new Map(Array.from(alphabet, (letter, place) => [letter, place])));
+    const codes = new BitWriter();
+    for (const string of this.#strings) {
+      string.forEach((letter, column) => codes.put(places[column].get(letter), widths[column]));
+    }
+    return this.#join(codes, [], table, [COLUMNS, width, 0, count, 0, 0]);
+  }
+
+  #text() {
+    const symbols = this.#symbols;
+    if (!symbols) {
+      throw bodyError("it lacks the symbols of a list of text");
+    }
+    const cut = symbols.cutter();
+    const [codes, starts] = [new BitWriter(), []];
+    this.#strings.forEach((string, row) => {
+      if (row % TEXT_BLOCK === 0) {
+        starts.push(codes.bits);
+      }
+      cut(string).forEach((symbol) => codes.put(symbols.code(symbol), symbols.bits(symbol)));
+    });
+    const table = symbols.entries.flatMap((entry) => [entry & 255, (entry >> 8) & 255, entry >> 16]);
+    const { width, more, nShort, firstFinal, nFinal } = symbols;
+    return this.#join(codes, starts, table, [TEXT, width, more, nShort, firstFinal, nFinal]);
+  }
+
+  /* The index of distinct ids: each lies at its slot, or right after the one before it. */
+  #index() {
+    const n = this.#strings.length;
+    const m = n + Math.floor(n / 4) + 1;
+    const first = this.#strings.map((id) => slotOf(this.#crc32(id), m));
+    const order = [...first.keys()].sort((a, b) => first[a] - first[b]); /* stable */
+    const slots = [];
+    for (const row of order) {
+      while (slots.length < first[row]) {
+        slots.push(-1);
+      }
+      slots.push(row);
+    }
+    while (slots.length < m) {
+      slots.push(-1);
+    }
+    const width = bitLength(n);
+    const codes = new BitWriter();
+    slots.forEach((row) => codes.put(row < 0 ? 2 ** width - 1 : row, width));
+    const section = codes.toBytes(4);
+    new DataView(section.buffer).setUint32(0, slots.length, true);
+    return section;
+  }
+}
+
+/* The number below 2^32 that an id is the decimal form of, else -1. */
+function numberOf(id) {
+  if (!id.length || id.length > 10 || (id[0] === 48 && id.length > 1) || id.some((digit) => digit < 48 || digit > 57)) {
+    return -1;
+  }
+  const number = id.reduce((sum, digit) => 10 * sum + digit - 48, 0);
+  return number < U32 ? number : -1;
+}
+
+/* hash * m / 2^32, exactly. */
+function slotOf(hash, m) {
+  return Math.floor(((hash >>> 16) * m + Math.floor(((hash & 0xffff) * m) / 65536)) / 65536);
+}
