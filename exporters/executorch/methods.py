@@ -1,12 +1,10 @@
 """The methods of the ExecuTorch program, as modules of portable operators.
 
 Together they compute what "Scores, exactly" in docs/architecture.md says. A method's tables are shared with
-the other methods; each holds a row's entries once, in blocks (``exporters/blocks.py``).
+the other methods; each holds a row's entries once, in slots (``slots.py``).
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,7 +13,7 @@ from torch._higher_order_ops.scan import scan
 
 from sparsedevice.packing.format import Similarity
 
-from ..blocks import Group
+from .slots import Slots
 
 #: Rows that one call of ``fold`` adds; longer histories take several calls.
 FOLD_ROWS = 64
@@ -23,60 +21,53 @@ FOLD_ROWS = 64
 TOP_ROWS = 128
 
 
-class Blocks(nn.Module):
-    """A table in blocks.
+class Table(nn.Module):
+    """A table in slots.
 
     Attributes:
-        scales: float32[n_blocks, block_rows] over all groups, 1 for rows of padding.
+        columns: uint8 or int16 [n_slots, lanes].
+        values: float32, float16 or int8 [n_slots, lanes].
+        first: int32[n_blocks + 1], the first slot of each block.
+        scales: float32[n_blocks, lanes], 1 for rows of padding.
     """
 
-    def __init__(self, groups: Sequence[Group], scales: np.ndarray, dim: int) -> None:
+    def __init__(self, slots: Slots, scales: np.ndarray, dim: int) -> None:
         super().__init__()
         self.n_rows, self.dim = len(scales), dim
-        self.starts = [group.start for group in groups]
-        self.sizes = [group.n_rows for group in groups]
-        self.block_rows = groups[0].block_rows
-        self.padded = self.starts[-1] + self.sizes[-1]
+        self.lanes, self.padded, self.width = slots.lanes, slots.padded_rows, slots.width
         padded = np.ones(self.padded, np.float32)
         padded[: len(scales)] = scales
-        self.register_buffer("scales", torch.from_numpy(padded.reshape(-1, self.block_rows)))
+        columns = slots.columns if slots.columns.dtype == np.uint8 else slots.columns.astype(np.int16)
+        self.columns: Tensor
+        self.values: Tensor
+        self.first: Tensor
         self.scales: Tensor
-        for i, group in enumerate(groups):
-            columns = group.columns if group.columns.dtype == np.uint8 else group.columns.astype(np.int16)
-            self.register_buffer(f"columns_{i}", torch.from_numpy(columns))
-            self.register_buffer(f"values_{i}", torch.from_numpy(group.values))
-
-    def group(self, i: int) -> tuple[Tensor, Tensor]:
-        """Columns and values of one group, [n_blocks, block_rows, width] each."""
-        return self.get_buffer(f"columns_{i}"), self.get_buffer(f"values_{i}")
+        self.register_buffer("columns", torch.from_numpy(columns))
+        self.register_buffer("values", torch.from_numpy(slots.values))
+        self.register_buffer("first", torch.from_numpy(slots.first.astype(np.int32)))
+        self.register_buffer("scales", torch.from_numpy(padded.reshape(-1, self.lanes)))
 
     def place(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Block and lane of each row."""
-        block = torch.div(rows, self.block_rows, rounding_mode="floor")
-        return block, rows - block * self.block_rows
+        block = torch.div(rows, self.lanes, rounding_mode="floor")
+        return block, rows - block * self.lanes
 
-    def dot_rows(self, query: Tensor, rows: Tensor) -> Tensor:
-        """Sum over entries of value times query, not scaled, float64[n]; 0 for rows outside the table."""
-        scores = torch.zeros(rows.shape[0], dtype=torch.float64)
-        for i, (start, size) in enumerate(zip(self.starts, self.sizes, strict=True)):
-            inside = (rows >= start) & (rows < start + size)
-            block, lane = self.place(torch.where(inside, rows - start, 0))
-            columns, values = (part[block, lane] for part in self.group(i))
-            looked_up = torch.index_select(query, 0, columns.to(torch.int64).flatten()).reshape(values.shape)
-            scores = torch.where(inside, (values.to(torch.float64) * looked_up).sum(1), scores)
-        return scores
+    def known(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """A row of the table for each number, and whether the number is that row."""
+        safe = rows.clamp(0, self.n_rows - 1)
+        return safe, safe == rows
 
-    def add_rows(self, total: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-        """``total`` float64[dim] plus the sum of weight times row, added up in the order given."""
-        columns, products = [], []
-        for i, (start, size) in enumerate(zip(self.starts, self.sizes, strict=True)):
-            inside = (rows >= start) & (rows < start + size)
-            block, lane = self.place(torch.where(inside, rows - start, 0))
-            table, values = self.group(i)
-            weight = torch.where(inside, weights, 0.0).unsqueeze(1)
-            products.append((weight * values[block, lane].to(torch.float64)).flatten())
-            columns.append(table[block, lane].to(torch.int64).flatten())
-        return total.scatter_add(0, torch.cat(columns), torch.cat(products))
+    def entries(self, block: Tensor, lane: Tensor) -> tuple[Tensor, Tensor]:
+        """Columns int64 and values of rows of the table, [n, width] each, padded with value 0."""
+        slot = self.first[block].unsqueeze(1) + torch.arange(self.width)
+        some = slot < self.first[block + 1].unsqueeze(1)
+        at = slot.clamp(max=self.values.shape[0] - 1), lane.unsqueeze(1)
+        return self.columns[at].to(torch.int64), self.values[at] * some
+
+    def add_rows(self, total: Tensor, place: tuple[Tensor, Tensor], weights: Tensor) -> Tensor:
+        """``total`` float64[dim] plus the sum of float64 weight times row, added up in the order given."""
+        columns, values = self.entries(*place)
+        return total.scatter_add(0, columns.flatten(), (weights.unsqueeze(1) * values).flatten())
 
 
 class Fold(nn.Module):
@@ -85,7 +76,7 @@ class Fold(nn.Module):
     Rows outside the table, -1 for one, are ignored. Rows are given in increasing order, each once.
     """
 
-    def __init__(self, items: Blocks, weights: np.ndarray | None) -> None:
+    def __init__(self, items: Table, weights: np.ndarray | None) -> None:
         super().__init__()
         self.items = items
         self.weights: Tensor | None
@@ -93,12 +84,12 @@ class Fold(nn.Module):
 
     def forward(self, total: Tensor, rows: Tensor) -> Tensor:
         """See the class."""
-        known = (rows >= 0) & (rows < self.items.n_rows)
-        safe = torch.where(known, rows, 0)
-        weight = self.items.scales[self.items.place(safe)].to(torch.float64)
+        rows, known = self.items.known(rows)
+        place = self.items.place(rows)
+        weight = self.items.scales[place].to(torch.float64)
         if self.weights is not None:
-            weight = weight * self.weights[safe].to(torch.float64)
-        return self.items.add_rows(total, safe, torch.where(known, weight, 0.0))
+            weight = weight * self.weights[rows]
+        return self.items.add_rows(total, place, weight * known)
 
 
 class Row(nn.Module):
@@ -107,17 +98,16 @@ class Row(nn.Module):
     A row outside the table gives zeros. Where items have no fold-in weights, ``fold`` of one row does it.
     """
 
-    def __init__(self, table: Blocks) -> None:
+    def __init__(self, table: Table) -> None:
         super().__init__()
         self.table = table
 
     def forward(self, row: Tensor) -> Tensor:
         """See the class."""
-        known = (row >= 0) & (row < self.table.n_rows)
-        safe = torch.where(known, row, 0)
-        scale = self.table.scales[self.table.place(safe)].to(torch.float64)
+        row, known = self.table.known(row)
+        place = self.table.place(row)
         zeros = torch.zeros(self.table.dim, dtype=torch.float64)
-        return self.table.add_rows(zeros, safe, torch.where(known, scale, 0.0))
+        return self.table.add_rows(zeros, place, self.table.scales[place].to(torch.float64) * known)
 
 
 class Matrix(nn.Module):
@@ -140,20 +130,23 @@ class Step(nn.Module):
     from the softmax-weighted mean of the sampled rows. Those outside the table, -1 for one, are left out.
     """
 
-    def __init__(self, items: Blocks, sharpness: float) -> None:
+    def __init__(self, items: Table, sharpness: float) -> None:
         super().__init__()
         self.items = items
         self.sharpness = sharpness
 
     def forward(self, query: Tensor, mean: Tensor, rows: Tensor, length: Tensor) -> Tensor:
         """See the class."""
-        known = (rows >= 0) & (rows < self.items.n_rows)
-        safe = torch.where(known, rows, 0)
-        scales = self.items.scales[self.items.place(safe)].to(torch.float64)
-        scores = scales * self.items.dot_rows(query, safe)
-        e = torch.where(known, _exponential((scores - 1.0) * self.sharpness), 0.0)
+        rows, known = self.items.known(rows)
+        place = self.items.place(rows)
+        scales = self.items.scales[place].to(torch.float64)
+        columns, values = self.items.entries(*place)
+        looked_up = torch.index_select(query, 0, columns.flatten()).reshape(values.shape)
+        scores = scales * (values * looked_up).sum(1)
+        e = _exponential((scores - 1.0) * self.sharpness) * known
         total = e.sum()
-        pull = self.items.add_rows(torch.zeros(self.items.dim, dtype=torch.float64), safe, e * scales)
+        products = ((e * scales).unsqueeze(1) * values).flatten()
+        pull = torch.zeros_like(query).scatter_add(0, columns.flatten(), products)
         moved = query + length * (mean - pull / torch.where(total > 0, total, 1.0))
         norm = (moved * moved).sum().sqrt()
         return moved / torch.where(norm > 0, norm, 1.0)
@@ -177,82 +170,76 @@ class Top(nn.Module):
     K is 128, or the number of rows of the table with its padding where that is less.
     """
 
-    def __init__(self, items: Blocks, similarity: Similarity) -> None:
+    def __init__(self, items: Table, similarity: Similarity) -> None:
         super().__init__()
         self.items = items
         self.similarity = similarity
-        self.whole = items.group(0)[1].dtype == torch.int8
+        self.whole = items.values.dtype == torch.int8
         self.size = min(TOP_ROWS, items.padded)
-        self.block_starts: Tensor
-        self.register_buffer("block_starts", torch.arange(0, items.padded, items.block_rows))
+        self.ends: Tensor
+        ends = torch.zeros(items.values.shape[0], dtype=torch.bool)
+        ends[items.first[1:] - 1] = True
+        self.register_buffer("ends", ends)
 
     def forward(self, query: Tensor, eligible: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
         vector, scale = self._prepare(query)
-        lanes, size = self.items.block_rows, self.size
-        eligible = eligible.reshape(-1, lanes)
-        scores = torch.full((size,), -torch.inf)
-        # Rows beyond the table, so that no two places hold the same row.
-        rows = torch.arange(self.items.padded, self.items.padded + size)
+        lanes, size = self.items.lanes, self.size
+        scales, eligible = self.items.scales, eligible.reshape(-1, lanes)
 
-        def merge(best: list[Tensor], block: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-            columns, values, scales, allowed, start = block
-            looked_up = torch.index_select(vector, 0, columns.to(torch.int32).flatten()).reshape(values.shape)
+        def merge(sums: Tensor, scores: Tensor, rows: Tensor, block: Tensor) -> tuple[Tensor, ...]:
+            allowed, factor = (torch.index_select(part, 0, block)[0] for part in (eligible, scales))
+            new = torch.where(allowed, sums * factor * scale, -torch.inf)
+            rows_here = torch.arange(lanes) + block * lanes
+            best = _best(torch.cat((scores, new)), torch.cat((rows, rows_here)), scores.shape[0])
+            return torch.zeros_like(sums), *best, block + 1
+
+        def keep(sums: Tensor, scores: Tensor, rows: Tensor, block: Tensor) -> tuple[Tensor, ...]:
+            return sums.clone(), scores.clone(), rows.clone(), block.clone()
+
+        def step(carry: list[Tensor], slot: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            columns, values, end = slot
             # Whole numbers below 2^24 are exact in float32.
-            sums = (looked_up * values.to(torch.float32)).sum(1)
-            new = torch.where(allowed, sums * scales * scale, -torch.inf)
-            return _best(
-                torch.cat((best[0], new)), torch.cat((best[1], torch.arange(lanes) + start)), size
-            ), [start.clone()]
+            looked_up = torch.index_select(vector, 0, columns.to(torch.int32))
+            sums = carry[0] + looked_up * values.to(torch.float32)
+            return list(torch.cond(end, merge, keep, (sums, *carry[1:]))), [end.clone()]
 
-        first = 0
-        for i, rows_of_group in enumerate(self.items.sizes):
-            columns, values = self.items.group(i)
-            last = first + rows_of_group // lanes
-            part = slice(first, last)
-            xs = [columns, values, self.items.scales[part], eligible[part], self.block_starts[part]]
-            (scores, rows), _ = scan(merge, [scores, rows], xs)
-            first = last
-        return _in_order(scores, rows)
+        start = [
+            torch.zeros(lanes),
+            torch.full((size,), -torch.inf),
+            torch.zeros(size, dtype=torch.int64),
+            torch.zeros(1, dtype=torch.int64),
+        ]
+        (_, scores, rows, _), _ = scan(step, start, [self.items.columns, self.items.values, self.ends])
+        return rows, scores
 
     def _prepare(self, query: Tensor) -> tuple[Tensor, Tensor]:
         """The query as float32[dim] (whole numbers on the integer path) and the query's scale."""
         largest = query.abs().amax()
-        usable = largest > 127.0 / torch.finfo(torch.float64).max
-        safe = torch.where(usable, largest, 1.0)
-        if self.whole:
-            rounded = torch.where(usable, torch.round(query * (127.0 / safe)), 0.0)
-            if self.similarity == "dot":
-                return rounded.to(torch.float32), (safe / 127.0).to(torch.float32)
-            norm = torch.where(usable, (rounded * rounded).sum(), 1.0).sqrt()
-            return rounded.to(torch.float32), (1.0 / norm).to(torch.float32)
+        # 1 where the query is 0, or so small that it counts as 0: then it is 0 after rounding as well.
+        nothing = largest <= 127.0 / torch.finfo(torch.float64).max
+        safe = largest + nothing
         one = torch.ones((), dtype=torch.float32)
+        if not self.whole and self.similarity == "dot":
+            return (query * ~nothing).to(torch.float32), one
+        if not self.whole:
+            scaled = query * ~nothing / safe
+            return (scaled / ((scaled * scaled).sum() + nothing).sqrt()).to(torch.float32), one
+        rounded = torch.round(query * (torch.full_like(largest, 127.0) / safe))
         if self.similarity == "dot":
-            return torch.where(usable, query, 0.0).to(torch.float32), one
-        scaled = torch.where(usable, query / safe, 0.0)
-        norm = torch.where(usable, (scaled * scaled).sum(), 1.0).sqrt()
-        return (scaled / norm).to(torch.float32), one
+            return rounded.to(torch.float32), (safe / 127.0).to(torch.float32)
+        norm = ((rounded * rounded).sum() + nothing).sqrt()
+        return rounded.to(torch.float32), (1.0 / norm).to(torch.float32)
 
 
-def _best(scores: Tensor, rows: Tensor, size: int) -> list[Tensor]:
-    """The ``size`` best of scores whose rows increase, in row order; of equal ones the first.
+def _best(scores: Tensor, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """The ``size`` best float32 scores with their rows, best first, of equal ones the first.
 
-    Portable ``topk`` keeps equal values in no order, so it only tells the score at the edge.
+    Portable ``topk`` keeps equal values in no order, so no two may be equal: in float64 each score is lowered
+    by 2^-46 of itself and 2^-190 for each place before it, less altogether than two float32 can differ by.
     """
-    edge = torch.topk(scores, size)[0][size - 1 :]
-    above, equal = scores > edge, scores == edge
-    room = size - above.to(torch.int64).sum()
-    chosen = above | (equal & (torch.cumsum(equal.to(torch.int64), 0) <= room))
-    # What is not chosen goes to one place more, which is cut off.
-    place = torch.where(chosen, torch.cumsum(chosen.to(torch.int64), 0) - 1, size)
-    best = torch.zeros(size + 1).scatter(0, place, scores)[:size]
-    best_rows = torch.zeros(size + 1, dtype=torch.int64).scatter(0, place, rows)[:size]
-    return [best.clone(), best_rows.clone()]
-
-
-def _in_order(scores: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Best first, equal scores by row: each goes to the place that the number of better ones gives."""
-    mine, theirs = scores.unsqueeze(1), scores.unsqueeze(0)
-    better = (theirs > mine) | ((theirs == mine) & (rows.unsqueeze(0) < rows.unsqueeze(1)))
-    place = better.to(torch.int64).sum(1)
-    return torch.zeros_like(rows).scatter(0, place, rows), torch.zeros_like(scores).scatter(0, place, scores)
+    wide = scores.to(torch.float64)
+    # Programs keep a number beside a tensor as float32, which has no 2^-190.
+    places = torch.arange(1, scores.shape[0] + 1, dtype=torch.float64) * 2.0**-100
+    chosen = torch.topk(wide - (wide.abs() * 2.0**54 + 2.0**-90) * places, size)[1]
+    return torch.index_select(scores, 0, chosen), torch.index_select(rows, 0, chosen)

@@ -13,14 +13,12 @@ from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 from sparsedevice.files import atomic_file
 from sparsedevice.packing import PackedFile, Steps
 
-from ..blocks import cut
 from ..refuse import refuse_ridge
-from .methods import FOLD_ROWS, Blocks, Fold, Matrix, Row, Step, Top
+from .methods import FOLD_ROWS, Fold, Matrix, Row, Step, Table, Top
 from .shared import share_equal_parts
+from .slots import lay_out
 
 MODEL_NAME = "model.pte"
-#: A group costs instructions in the program, a few kilobytes each.
-MAX_GROUPS = 3
 
 
 def write_program(packed: PackedFile, folder: Path) -> list[str]:
@@ -34,7 +32,7 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
     """
     refuse_ridge(packed, "executorch")
     rows = packed.item_rows
-    items = Blocks(cut(rows, MAX_GROUPS), rows.scales, packed.dim)
+    items = Table(lay_out(rows), rows.scales, packed.dim)
     row = (torch.zeros(1, dtype=torch.int64),)
     total = torch.zeros(packed.dim, dtype=torch.float64)
     weights = packed.fold_in.weights
@@ -62,7 +60,7 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
             ),
         )
     if packed.user_rows is not None:
-        users = Blocks(cut(packed.user_rows, MAX_GROUPS), packed.user_rows.scales, packed.dim)
+        users = Table(lay_out(packed.user_rows), packed.user_rows.scales, packed.dim)
         methods["user"] = (Row(users), row)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

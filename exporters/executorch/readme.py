@@ -10,6 +10,7 @@ import numpy as np
 from sparsedevice.packing import PackedFile, Steps
 
 from .methods import FOLD_ROWS
+from .slots import lay_out
 
 _TEXT = Template("""
 ## With ExecuTorch alone
@@ -66,10 +67,6 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
         names: the files of the bundle.
         history: item ids for the example.
     """
-    from ..blocks import cut
-    from .program import MAX_GROUPS
-
-    last = cut(packed.item_rows, MAX_GROUPS)[-1]
     matrix = ""
     if packed.fold_in.matrix is not None:
         matrix = 'query = program.load_method("matrix").execute([query])[0].clone()\n'
@@ -91,7 +88,7 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
         history=repr(list(history)),
         dim=packed.dim,
         chunk=FOLD_ROWS,
-        padded=last.start + last.n_rows,
+        padded=lay_out(packed.item_rows).padded_rows,
         matrix=matrix,
         steps=steps,
         item="`item`" if packed.fold_in.weights is not None else "`fold` of one row",

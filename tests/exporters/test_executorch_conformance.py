@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from sparsedevice.exporters.blocks import cut
+from benchmarks.exporters.program_bytes import write_rows
 from sparsedevice.exporters.executorch import ExecutorchRecommender, write_program
-from sparsedevice.exporters.executorch.methods import FOLD_ROWS
-from sparsedevice.exporters.executorch.program import MAX_GROUPS
+from sparsedevice.exporters.executorch.methods import FOLD_ROWS, _best
 from sparsedevice.exporters.executorch.shared import share_equal_parts
+from sparsedevice.exporters.executorch.slots import lay_out
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime.reference import NumpyRecommender
-from tests.exporters.test_onnx_graph import write_table
+from tests.exporters.test_onnx_graph import rows_of, write_table
 from tests.runtime.conformance import CHECKS, Case, Subject
 
 # Exporting takes seconds: these cases cover every way through the program, and each is exported once.
@@ -49,13 +49,9 @@ def test_executorch(check, open_, tmp_path):
 
 
 def test_large_table(tmp_path):
-    """Several blocks, several groups, long histories, more results than one call gives, rows out of range."""
+    """Several blocks, long histories, more results than one call gives, rows out of range."""
     packed = write_table(tmp_path / "model.sd", 9000, 64)
     write_program(packed, tmp_path)
-    size = (tmp_path / "model.pte").stat().st_size
-    groups = cut(packed.item_rows, MAX_GROUPS)
-    packed_bytes = sum(group.columns.nbytes + group.values.nbytes + 4 * group.n_rows for group in groups)
-    assert size - packed_bytes < 16 << 10
     got = ExecutorchRecommender(packed, tmp_path / "model.pte")
     wanted = NumpyRecommender(packed)
     history = [str(i) for i in range(0, 9000, 50)]
@@ -72,6 +68,54 @@ def test_large_table(tmp_path):
     np.testing.assert_array_equal(fold.execute([zeros, wild])[0], fold.execute([zeros, tame])[0].clone())
 
 
+def test_rows_of_several_lengths_take_no_more_instructions(tmp_path):
+    """Three lengths of rows, and equal scores across blocks: packed data + 16 KB, and the order of rows."""
+    lengths = np.repeat([24, 8, 2], 1500)
+    packed = write_rows(tmp_path / "model.sd", lengths)
+    write_program(packed, tmp_path)
+    slots = lay_out(packed.item_rows)
+    assert len(np.unique(np.diff(slots.first))) >= 3
+    assert slots.values.size < 1.1 * packed.nnz
+    tables = 2 * slots.values.size + 4 * slots.padded_rows
+    assert (tmp_path / "model.pte").stat().st_size - tables < 16 << 10
+    got = ExecutorchRecommender(packed, tmp_path / "model.pte")
+    wanted = NumpyRecommender(packed)
+    for question in ({"history": ["0", "2000", "4499"]}, {"history": []}):
+        a, b = got.recommend(k=300, **question), wanted.recommend(k=300, **question)
+        assert a.items == b.items
+        assert a.scores.tobytes() == b.scores.tobytes()
+
+
+@pytest.mark.parametrize(
+    "lengths", [[0, 0, 0], [5], np.arange(3000) % 60, np.repeat([60, 3, 1], [9, 20_000, 4])]
+)
+def test_slots_hold_every_entry_once(lengths):
+    rows = rows_of(np.asarray(lengths), 64)
+    slots = lay_out(rows)
+    assert len(slots.values) == slots.first[-1]
+    assert 0 <= slots.padded_rows - len(lengths) < slots.lanes
+    block = np.searchsorted(slots.first, np.arange(len(slots.values)), "right") - 1
+    slot, lane = np.nonzero(slots.values)
+    row = block[slot] * slots.lanes + lane
+    order = np.lexsort((slot, row))
+    entries = np.stack((row, slots.columns[slot, lane], slots.values[slot, lane]))[:, order]
+    owner = np.repeat(np.arange(len(lengths)), lengths)
+    np.testing.assert_array_equal(entries, np.stack((owner, rows.columns, rows.values)))
+    assert not slots.columns[slots.values == 0].any()
+
+
+def test_the_best_are_in_row_order_where_scores_are_equal():
+    """Zeros, the smallest float32 numbers, neighbours and minus infinity."""
+    tiny = float(np.finfo(np.float32).smallest_subnormal)
+    some = np.array([0, tiny, -tiny, 1, np.nextafter(np.float32(1), 2), -3e38, -np.inf], np.float32)
+    scores = np.random.default_rng(0).choice(some, 8320)
+    order = np.lexsort((np.arange(len(scores)), -scores))[:7000]
+    best, rows = _best(torch.from_numpy(scores), torch.arange(len(scores)) + 5, 7000)
+    np.testing.assert_array_equal(best, scores[order])
+    finite = np.isfinite(scores[order])
+    np.testing.assert_array_equal(rows.numpy()[finite], order[finite] + 5)
+
+
 def test_sharing_changes_nothing_but_the_bytes(tmp_path, monkeypatch):
     """The same program before and after: every method gives the same, and the instructions take less."""
     packed = write_table(tmp_path / "model.sd", 600, 16, k=4)
@@ -85,7 +129,7 @@ def test_sharing_changes_nothing_but_the_bytes(tmp_path, monkeypatch):
     write_program(packed, tmp_path)
     shared = (tmp_path / "model.pte").read_bytes()
     (tmp_path / "plain.pte").write_bytes(plain[0])
-    assert len(shared) < len(plain[0]) - (6 << 10)
+    assert len(shared) < len(plain[0]) - (3 << 10)
     assert share_equal_parts(shared) == shared
     a, b = (ExecutorchRecommender(packed, tmp_path / name) for name in ("model.pte", "plain.pte"))
     for question in ({"history": ["3", "77"]}, {"history": []}, {"history": ["1"], "candidates": ["5", "9"]}):
