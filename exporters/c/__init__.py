@@ -7,7 +7,7 @@ from pathlib import Path
 from sparsedevice.files import atomic_file
 from sparsedevice.packing import PackedFile
 
-from .amalgamate import HEADER_NAME, SOURCE_NAME, amalgamate
+from .amalgamate import HEADER_NAME, INTERNAL_NAME, SOURCE_NAME, amalgamate, internal_header
 from .readme import render
 from .recommender import CRecommender, load_core
 
@@ -29,7 +29,8 @@ __all__ = [
 
 def write(packed: PackedFile, folder: Path) -> list[str]:  # noqa: ARG001
     """Write the core and the tools."""
-    names = write_core(folder)
+    (folder / INTERNAL_NAME).write_text(internal_header(), encoding="utf-8")
+    names = [*write_core(folder), INTERNAL_NAME]
     for path in sorted(SOURCES.iterdir()):
         if path.suffix in (".c", ".h", ".txt") or path.name == "Makefile":
             (folder / path.name).write_bytes(path.read_bytes())

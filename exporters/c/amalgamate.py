@@ -10,6 +10,7 @@ from sparsedevice import __version__
 
 CORE = Path(sparsedevice.runtime.__file__).parent / "csrc"
 HEADER_NAME, SOURCE_NAME = "sparsedevice.h", "sparsedevice.c"
+INTERNAL_NAME = "sd_internal.h"
 #: Files of the core for every machine that has a C library's headers; the last one raises the instruction set
 #: for all code after it.
 FILES = (
@@ -62,6 +63,12 @@ def amalgamate() -> tuple[str, str]:
         parts.append(_inlined(name, seen, again=name == FILES[-1]))
         parts += [f"#undef {word}\n" for word in clashes]
     return header, "".join(parts)
+
+
+def internal_header() -> str:
+    """The core's own header over the public one, for ``sd-bench``, which times parts of a query."""
+    text = _HEAD.format(version=__version__, what="what is inside, for sd-bench; not for apps")
+    return text + _read(INTERNAL_NAME).replace('#include "sd_core.h"', f'#include "{HEADER_NAME}"')
 
 
 def _local_names(text: str) -> list[str]:

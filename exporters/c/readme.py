@@ -25,13 +25,13 @@ cc -std=c11 -O3 sd_recommend.c sparsedevice.o -o sd-recommend
 ```sh
 cmake -S . -B build
 cmake --build build
-./build/sd-bench model.sd -k 20 -n 200
+./build/sd-bench model.sd --k 20 --repetitions 200
 ```
 
 For a board such as a Raspberry Pi, build there with the same commands, or elsewhere, static, and copy the
 tool and `model.sd`: `make CC=aarch64-linux-gnu-gcc LDFLAGS=-static` for 64-bit systems,
-`make CC=arm-linux-gnueabihf-gcc LDFLAGS=-static` for 32-bit ones. `sd-bench` then tells what a query costs
-there.
+`make CC=arm-linux-gnueabihf-gcc LDFLAGS=-static` for 32-bit ones. `sd-bench` then tells what a query
+and its parts cost there: samples as they are taken, and a JSON line with the result last.
 """)
 
 

@@ -11,10 +11,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import sparsedevice.exporters
 from sparsedevice.errors import TargetError
 
 HERE = Path(__file__).parent
 CORE = HERE.parents[1] / "runtime" / "csrc"
+#: ``sd-bench`` is one of the tools that bundles of the C target hold.
+TOOLS = Path(sparsedevice.exporters.__file__).parent / "c" / "csrc"
 #: A compiler to use instead of the one that is looked for.
 COMPILER_VARIABLE = "SPARSEDEVICE_CC"
 #: No contraction into fused multiply-adds: every build must round in the same places.
@@ -38,10 +41,10 @@ def build_tool(machine: str, compiler: Sequence[str] = ()) -> Path:
         TargetError: if there is no compiler for it, or the build fails.
     """
     core = sorted(path for path in CORE.glob("*.c") if not path.name.startswith("sd_python"))
-    sources = [HERE / "sd_bench.c", *core]
-    depends = [*HERE.glob("*.h"), *CORE.glob("*.h"), *CORE.glob("*.inc")]
+    sources = [TOOLS / "sd_bench.c", *core]
+    depends = [TOOLS / "sd_bench_system.h", *CORE.glob("*.h"), *CORE.glob("*.inc")]
     program, *first = compiler or [find_compiler(machine)]
-    arguments = [*first, *FLAGS, f"-I{CORE}", f"-I{HERE}", *map(str, sources), "-lm"]
+    arguments = [*first, *FLAGS, f"-I{CORE}", *map(str, sources), "-lm"]
     return compile_once(f"sd-bench-{normal_machine(machine)}", program, arguments, [*sources, *depends])
 
 
