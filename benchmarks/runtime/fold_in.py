@@ -2,8 +2,8 @@
 
 python benchmarks/runtime/fold_in.py
 
-Random rows of Gowalla's size (40,981 x 256, 25 active), int8; medians of 60 interleaved calls of
-recommend, k=20.
+Random rows of Gowalla's size (40,981 x 256 with 25 active, x 64 with 6), int8; medians of 60
+interleaved calls of recommend, k=20.
 """
 
 from __future__ import annotations
@@ -18,28 +18,33 @@ import scipy.sparse as sp
 from sparsedevice.packing import FoldIn, Ridge, Steps, pack
 from sparsedevice.runtime.core import CoreRecommender
 
-N, DIM, ACTIVE = 40_981, 256, 25
-RULES = {
-    "sum": FoldIn(),
-    "matrix": FoldIn(None, np.eye(DIM, dtype=np.float32)),
-    "ridge, 8 iterations": FoldIn(None, None, Ridge(10.0, 8)),
-    "4 steps of 256 rows": FoldIn(None, None, Steps(4, 256, 1.0, 10.0)),
-    "8 steps of 512 rows": FoldIn(None, None, Steps(8, 512, 1.0, 10.0)),
-}
+N = 40_981
+SIZES = ((256, 25), (64, 6))
 
 
-def main() -> None:
+def rules(dim: int) -> dict[str, FoldIn]:
+    """What is compared, by name."""
+    return {
+        "sum": FoldIn(),
+        "matrix": FoldIn(None, np.eye(dim, dtype=np.float32)),
+        "ridge, 8 iterations": FoldIn(None, None, Ridge(10.0, 8)),
+        "4 steps of 256 rows": FoldIn(None, None, Steps(4, 256, 1.0, 10.0)),
+        "8 steps of 512 rows": FoldIn(None, None, Steps(8, 512, 1.0, 10.0)),
+    }
+
+
+def measure(dim: int, active: int) -> None:
     """Print microseconds by history length and rule."""
     rng = np.random.default_rng(0)
-    columns = np.sort(np.argsort(rng.random((N, DIM), dtype=np.float32), axis=1)[:, :ACTIVE], axis=1)
-    values = rng.normal(size=N * ACTIVE).astype(np.float32)
+    columns = np.sort(np.argsort(rng.random((N, dim), dtype=np.float32), axis=1)[:, :active], axis=1)
+    values = rng.normal(size=N * active).astype(np.float32)
     items = sp.csr_array(
-        (values, columns.ravel().astype(np.int32), ACTIVE * np.arange(N + 1)), shape=(N, DIM)
+        (values, columns.ravel().astype(np.int32), active * np.arange(N + 1)), shape=(N, dim)
     )
     ids = [str(row) for row in range(N)]
     with tempfile.TemporaryDirectory() as folder:
         opened = {}
-        for i, (name, rule) in enumerate(RULES.items()):
+        for i, (name, rule) in enumerate(rules(dim).items()):
             pack(Path(folder) / f"{i}.sd", items, item_ids=ids, fold_in=rule)
             opened[name] = CoreRecommender.open(Path(folder) / f"{i}.sd", verify=False)
         for length in (10, 50):
@@ -51,8 +56,9 @@ def main() -> None:
                     recommender.recommend(history=history, k=20)
                     seconds[name].append(time.perf_counter() - started)
             for name, taken in seconds.items():
-                print(f"history {length}, {name}: {1e6 * float(np.median(taken)):.0f} us")
+                print(f"{active} of {dim}, history {length}, {name}: {1e6 * float(np.median(taken)):.0f} us")
 
 
 if __name__ == "__main__":
-    main()
+    for size in SIZES:
+        measure(*size)

@@ -134,16 +134,21 @@ class Step(nn.Module):
         super().__init__()
         self.items = items
         self.sharpness = sharpness
+        self.whole = items.values.dtype == torch.int8
 
     def forward(self, query: Tensor, mean: Tensor, rows: Tensor, length: Tensor) -> Tensor:
         """See the class."""
         rows, known = self.items.known(rows)
         place = self.items.place(rows)
-        scales = self.items.scales[place].to(torch.float64)
+        scales = self.items.scales[place]
         columns, values = self.items.entries(*place)
-        looked_up = torch.index_select(query, 0, columns.flatten()).reshape(values.shape)
-        scores = scales * (values * looked_up).sum(1)
+        vector, scale = _prepare(query, self.whole, "cosine")
+        vector = vector.to(torch.float64)
+        looked_up = torch.index_select(vector, 0, columns.flatten()).reshape(values.shape)
+        sums = (values * looked_up).sum(1).to(torch.float32)
+        scores = (sums * scales * scale).to(torch.float64)
         e = _exponential((scores - 1.0) * self.sharpness) * known
+        scales = scales.to(torch.float64)
         total = e.sum()
         products = ((e * scales).unsqueeze(1) * values).flatten()
         pull = torch.zeros_like(query).scatter_add(0, columns.flatten(), products)
@@ -183,7 +188,7 @@ class Top(nn.Module):
 
     def forward(self, query: Tensor, eligible: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        vector, scale = self._prepare(query)
+        vector, scale = _prepare(query, self.whole, self.similarity)
         lanes, size = self.items.lanes, self.size
         scales, eligible = self.items.scales, eligible.reshape(-1, lanes)
 
@@ -213,23 +218,24 @@ class Top(nn.Module):
         (_, scores, rows, _), _ = scan(step, start, [self.items.columns, self.items.values, self.ends])
         return rows, scores
 
-    def _prepare(self, query: Tensor) -> tuple[Tensor, Tensor]:
-        """The query as float32[dim] (whole numbers on the integer path) and the query's scale."""
-        largest = query.abs().amax()
-        # 1 where the query is 0, or so small that it counts as 0: then it is 0 after rounding as well.
-        nothing = largest <= 127.0 / torch.finfo(torch.float64).max
-        safe = largest + nothing
-        one = torch.ones((), dtype=torch.float32)
-        if not self.whole and self.similarity == "dot":
-            return (query * ~nothing).to(torch.float32), one
-        if not self.whole:
-            scaled = query * ~nothing / safe
-            return (scaled / ((scaled * scaled).sum() + nothing).sqrt()).to(torch.float32), one
-        rounded = torch.round(query * (torch.full_like(largest, 127.0) / safe))
-        if self.similarity == "dot":
-            return rounded.to(torch.float32), (safe / 127.0).to(torch.float32)
-        norm = ((rounded * rounded).sum() + nothing).sqrt()
-        return rounded.to(torch.float32), (1.0 / norm).to(torch.float32)
+
+def _prepare(query: Tensor, whole: bool, similarity: Similarity) -> tuple[Tensor, Tensor]:
+    """The query as float32[dim] (whole numbers on the integer path) and the query's scale."""
+    largest = query.abs().amax()
+    # 1 where the query is 0, or so small that it counts as 0: then it is 0 after rounding as well.
+    nothing = largest <= 127.0 / torch.finfo(torch.float64).max
+    safe = largest + nothing
+    one = torch.ones((), dtype=torch.float32)
+    if not whole and similarity == "dot":
+        return (query * ~nothing).to(torch.float32), one
+    if not whole:
+        scaled = query * ~nothing / safe
+        return (scaled / ((scaled * scaled).sum() + nothing).sqrt()).to(torch.float32), one
+    rounded = torch.round(query * (torch.full_like(largest, 127.0) / safe))
+    if similarity == "dot":
+        return rounded.to(torch.float32), (safe / 127.0).to(torch.float32)
+    norm = ((rounded * rounded).sum() + nothing).sqrt()
+    return rounded.to(torch.float32), (1.0 / norm).to(torch.float32)
 
 
 def _best(scores: Tensor, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -52,7 +52,8 @@ _STEPS = Template("""
 mean = total / $mass
 query = query / query.norm()
 for step in range($count):
-    sample = [(i * $count + step) * $n_items >> $shift for i in range($rows)]
+    combs = [(i * $count + step) * $combs >> $shift for i in range($rows // 16)]
+    sample = [comb // 4 * 64 + (comb % 4 + 4 * i) % $lanes for comb in combs for i in range(16)]
     sample = torch.tensor([-1 if row in history else row for row in sample])
     length = torch.tensor([$length * ($count - step) / $count], dtype=torch.float64)
     query = program.load_method("step").execute([query, mean, sample, length])[0].clone()
@@ -81,8 +82,9 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
             rows=rule.rows,
             length=repr(float(np.float32(rule.length))),
             mass="len(history)" if packed.fold_in.weights is None else "float(weights[history].sum())",
-            n_items=packed.n_items,
-            shift=(rule.rows * rule.count).bit_length() - 1,
+            combs=4 * max(1, packed.n_items // 64),
+            lanes=min(64, packed.n_items),
+            shift=(rule.rows // 16 * rule.count).bit_length() - 1,
         )
     return _TEXT.substitute(
         history=repr(list(history)),

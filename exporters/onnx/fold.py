@@ -10,7 +10,8 @@ from onnx import helper
 from sparsedevice.packing import PackedFile, Steps
 
 from ..blocks import Group
-from .builder import DOUBLE, INT64, Builder
+from .builder import DOUBLE, FLOAT, INT64, Builder
+from .query import float_query, whole_query
 
 
 def weighted_sum(b: Builder, dim: int, groups: Sequence[Group], chosen: str, weight: str) -> str:
@@ -60,7 +61,7 @@ def refine(
     lengths = b.table("fold_lengths", np.array([rule.step_length(step) for step in range(rule.count)]))
 
     body = Builder("step/")
-    e = _powers(body, rule, groups)
+    e = _powers(body, rule, packed, groups)
     pull = weighted_sum(body, dim, groups, "sample", body.op("Mul", e, "sample_scales"))
     total = body.op("ReduceSum", e, keepdims=0)
     some = body.op("Greater", total, body.constant(0.0, np.float64))
@@ -81,15 +82,22 @@ def refine(
     return b.op("Where", usable, "refined", start)
 
 
-def _powers(b: Builder, rule: Steps, groups: Sequence[Group]) -> str:
+def _powers(b: Builder, rule: Steps, packed: PackedFile, groups: Sequence[Group]) -> str:
     """float64[rows]: e^(sharpness (score - 1)) of the sample's rows, 0 for those of the history."""
-    scales = b.op("Cast", b.op("Gather", "item_scales", "sample"), to=DOUBLE, name="sample_scales")
+    scales = b.op("Gather", "item_scales", "sample")
+    b.op("Cast", scales, to=DOUBLE, name="sample_scales")
+    whole = packed.values in ("int8", "int4")
+    query, query_scale = (whole_query if whole else float_query)(b, "query", packed.similarity)
+    query = b.cast(query, DOUBLE)
     scores = b.constant(np.zeros(rule.rows), np.float64)
     for inside, columns, values in _gathered(b, groups, "sample"):
-        products = b.op("Mul", values, b.op("Gather", "query", columns))
+        products = b.op("Mul", values, b.op("Gather", query, columns))
         sums = b.op("ReduceSum", products, b.ints(1), keepdims=0)
-        scores = b.op("Where", inside, b.op("Mul", scales, sums), scores)
-    shifted = b.op("Sub", scores, b.constant(1.0, np.float64))
+        scores = b.op("Where", inside, sums, scores)
+    scores = b.op("Mul", b.cast(scores, FLOAT), scales)
+    if query_scale:
+        scores = b.op("Mul", scores, query_scale)
+    shifted = b.op("Sub", b.cast(scores, DOUBLE), b.constant(1.0, np.float64))
     e = _exponential(b, b.op("Mul", shifted, b.constant(np.float32(rule.sharpness), np.float64)))
     return b.op("Where", b.op("Gather", "not_in_history", "sample"), e, b.constant(0.0, np.float64))
 

@@ -31,6 +31,7 @@ from ..blocks import Group, cut
 from ..refuse import refuse_ridge
 from .builder import DOUBLE, FLOAT, INT32, INT64, Builder
 from .fold import refine, scatter_sum, weighted_sum
+from .query import float_query, whole_query
 
 OPSET = 18
 IR_VERSION = 8  # the IR version that came with opset 18
@@ -162,7 +163,7 @@ def _top_rows(
     """The k best eligible rows: each block is scored and merged into the best so far."""
     n = len(rows.scales)
     whole = rows.values.dtype == np.int8
-    operand, query_scale = (_whole_query if whole else _float_query)(b, query, similarity)
+    operand, query_scale = (whole_query if whole else float_query)(b, query, similarity)
     size = b.op("Min", b.op("Max", "k", b.ints(0)), b.ints(n))
     state = [
         b.op("Expand", b.constant(-np.inf, np.float32), size),
@@ -240,39 +241,3 @@ def _eligible(b: Builder, n: int, padded: int) -> str:
 def _mark(b: Builder, flags: str, rows: str, value: bool) -> str:
     filled = b.op("Expand", b.constant(value, np.bool_), b.op("Shape", rows))
     return b.op("ScatterElements", flags, rows, filled, axis=0)
-
-
-# --- the query as scoring wants it --------------------------------------------------------------------------
-
-
-def _whole_query(b: Builder, query: str, similarity: Similarity) -> tuple[str, str]:
-    """The query as whole numbers from -127 to 127, int32[dim], and its scale, float32."""
-    largest, usable = _largest(b, query)
-    one, zero = b.constant(1.0, np.float64), b.constant(0.0, np.float64)
-    step = b.op("Where", usable, b.op("Div", b.constant(127.0, np.float64), largest), zero)
-    rounded = b.op("Round", b.op("Mul", query, step))
-    if similarity == "dot":
-        scale = b.cast(b.op("Div", largest, b.constant(127.0, np.float64)), FLOAT)
-    else:
-        square = b.op("ReduceSum", b.op("Mul", rounded, rounded), keepdims=0)
-        scale = b.cast(b.op("Div", one, b.op("Sqrt", b.op("Where", usable, square, one))), FLOAT)
-    return b.cast(rounded, INT32), scale
-
-
-def _float_query(b: Builder, query: str, similarity: Similarity) -> tuple[str, str]:
-    """The query as float32[dim], of length 1 for cosine; no further scale."""
-    largest, usable = _largest(b, query)
-    zero = b.constant(0.0, np.float64)
-    if similarity == "dot":
-        return b.cast(b.op("Where", usable, query, zero), FLOAT), ""
-    scaled = b.op("Where", usable, b.op("Div", query, largest), zero)
-    square = b.op("ReduceSum", b.op("Mul", scaled, scaled), keepdims=0)
-    norm = b.op("Sqrt", b.op("Where", usable, square, b.constant(1.0, np.float64)))
-    return b.cast(b.op("Div", scaled, norm), FLOAT), ""
-
-
-def _largest(b: Builder, query: str) -> tuple[str, str]:
-    """max|q|, or 1 where it is zero or so small that 127 / max|q| overflows; and whether it is not."""
-    largest = b.op("ReduceMax", b.op("Abs", query), keepdims=0)
-    usable = b.op("Greater", largest, b.constant(127.0 / np.finfo(np.float64).max, np.float64))
-    return b.op("Where", usable, largest, b.constant(1.0, np.float64)), usable

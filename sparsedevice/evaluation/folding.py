@@ -22,8 +22,9 @@ def folded_queries(
 ) -> Queries:
     """Queries of histories by a fold-in rule (docs/architecture.md, Fold-in), at length 1.
 
-    The arithmetic is that of a device, in another order. Gradient steps sample the rows of ``items`` as they
-    stand here; a packed file may hold them in another order and then samples others.
+    The arithmetic is that of a device, in another order and without rounding queries. Gradient steps sample
+    the rows of ``items`` as they stand here; a packed file may hold them in another order and then samples
+    others.
 
     Args:
         items: item table, csr_array float32 (n_items x dim).

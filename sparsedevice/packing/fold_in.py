@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from sparsedevice.errors import ConfigError
 
 MAX_SOLVE, MAX_STEPS, MAX_SAMPLE, MAX_SHARPNESS = 64, 16, 65_536, 350.0
+#: Rows of a block of 64 that a step's sample takes together: every fourth.
+COMB_ROWS = 16
+_BLOCK_ROWS = 64
 
 _WORDS = struct.Struct("<3I2f")
 RULE_BYTES = _WORDS.size
@@ -54,8 +57,9 @@ class Steps:
 
     Attributes:
         count: steps, a power of two up to 16.
-        rows: rows of the catalogue in the sample of a step, a power of two up to 65,536; each step has
-            others, evenly spaced, so that together they are spread over the whole catalogue.
+        rows: rows of the catalogue in the sample of a step, a power of two from 16 to 65,536: every fourth
+            row of blocks of 64, which a device scores at once. Each step has others, and together they are
+            spread over the whole catalogue.
         length: of the first step, above 0; a float32.
         sharpness: 1 / temperature, above 0 and at most 350; a float32.
     """
@@ -78,6 +82,8 @@ class Steps:
         for name, number, most in (("steps", self.count, MAX_STEPS), ("rows", self.rows, MAX_SAMPLE)):
             if not 1 <= number <= most or number & (number - 1):
                 raise ConfigError(f"fold-in {name} {number} is not a power of two of at most {most}")
+        if self.rows < COMB_ROWS:
+            raise ConfigError(f"fold-in rows {self.rows} is below {COMB_ROWS}")
         if not 0 < np.float32(self.length) < np.inf or not 0 < np.float32(self.sharpness) <= MAX_SHARPNESS:
             raise ConfigError(
                 f"fold-in by steps needs a length above 0 and a sharpness above 0, at most"
@@ -85,9 +91,14 @@ class Steps:
             )
 
     def sample(self, step: int, n_items: int) -> NDArray[np.int64]:
-        """Rows that a step looks at, not decreasing, int64[rows]."""
-        place = np.arange(self.rows, dtype=np.int64) * self.count + step
-        return place * n_items >> (self.rows * self.count).bit_length() - 1
+        """Rows that a step looks at, int64[rows]; in increasing order, unless blocks repeat."""
+        combs = self.rows // COMB_ROWS
+        place = np.arange(combs, dtype=np.int64)[:, None] * self.count + step
+        teeth = _BLOCK_ROWS // COMB_ROWS
+        comb = place * (teeth * max(1, n_items // _BLOCK_ROWS)) >> (combs * self.count).bit_length() - 1
+        lane = (comb % teeth + teeth * np.arange(COMB_ROWS)) % min(_BLOCK_ROWS, n_items)
+        rows: NDArray[np.int64] = (comb // teeth * _BLOCK_ROWS + lane).ravel()
+        return rows
 
     def step_length(self, step: int) -> float:
         """How far a step goes."""

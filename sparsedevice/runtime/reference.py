@@ -139,7 +139,9 @@ class NumpyRecommender(Recommender):
             a, b = rows.indptr[row], rows.indptr[row + 1]
             total[rows.columns[a:b]] += weight * float(rows.scales[row]) * rows.values[a:b].astype(np.float64)
         known = np.unique(history)
-        return self.query(refined(rows, rule, known, total) if len(known) else total)
+        if not len(known):
+            return self.query(total)
+        return self.query(refined(rows, rule, known, total, lambda q: self.scores(self.query(q))))
 
     def query(self, q: NDArray[np.float64]) -> Query:
         """Quantise a query, or bring it to float32 on the float path."""

@@ -6,6 +6,8 @@ order is ``cumsum``; numpy's own ``sum`` and ``@`` group terms otherwise and giv
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,9 +15,10 @@ from sparsedevice.packing.fold_in import FoldIn, Ridge, Steps
 from sparsedevice.packing.quantize import Rows
 
 Vector = NDArray[np.float64]
+Scores = Callable[[Vector], NDArray[np.float32]]
 
 
-def refined(rows: Rows, fold_in: FoldIn, history: NDArray[np.int32], total: Vector) -> Vector:
+def refined(rows: Rows, fold_in: FoldIn, history: NDArray[np.int32], total: Vector, scores: Scores) -> Vector:
     """The query before it is quantised.
 
     Args:
@@ -23,12 +26,13 @@ def refined(rows: Rows, fold_in: FoldIn, history: NDArray[np.int32], total: Vect
         fold_in: the rule.
         history: rows of the history, increasing, at least one.
         total: their weighted sum, float64[dim].
+        scores: scores of all items for a query.
     """
     if isinstance(fold_in.rule, Ridge):
         return _solve(rows, fold_in, fold_in.rule, history, total)
     query = total if fold_in.matrix is None else _product(fold_in.matrix, total, np.zeros(len(total)))
     if isinstance(fold_in.rule, Steps):
-        return _refine(rows, fold_in, fold_in.rule, history, total, query)
+        return _refine(rows, fold_in, fold_in.rule, history, total, query, scores)
     return query
 
 
@@ -45,7 +49,13 @@ def exponential(x: Vector) -> Vector:
 
 
 def _refine(
-    rows: Rows, fold_in: FoldIn, rule: Steps, history: NDArray[np.int32], total: Vector, q: Vector
+    rows: Rows,
+    fold_in: FoldIn,
+    rule: Steps,
+    history: NDArray[np.int32],
+    total: Vector,
+    q: Vector,
+    scores: Scores,
 ) -> Vector:
     weights = np.ones(len(history)) if fold_in.weights is None else fold_in.weights[history].astype(float)
     weight = _sum(weights)
@@ -57,12 +67,11 @@ def _refine(
     q, mean = q / length, total / weight
     for step in range(rule.count):
         pull, mass = np.zeros(len(q)), 0.0
-        for row in rule.sample(step, len(rows.scales)):
-            if row in history:
-                continue
+        sample = rule.sample(step, len(rows.scales))
+        sample = sample[~np.isin(sample, history)]
+        shifted = scores(q)[sample].astype(np.float64) - 1
+        for row, e in zip(sample, exponential(shifted * float(np.float32(rule.sharpness))), strict=True):
             columns, values, scale = _row(rows, row)
-            score = scale * _sum(values * q[columns])
-            e = float(exponential(np.array([(score - 1) * float(np.float32(rule.sharpness))]))[0])
             mass += e
             pull[columns] += e * scale * values
         q = q + rule.step_length(step) * (mean - (pull / mass if mass > 0 else 0))

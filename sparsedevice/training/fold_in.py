@@ -14,7 +14,7 @@ from sparsedevice.errors import ConfigError
 from sparsedevice.evaluation.folding import folded_queries
 from sparsedevice.evaluation.metrics import hits, recall
 from sparsedevice.evaluation.ranking import rank
-from sparsedevice.packing.fold_in import MAX_SHARPNESS, FoldIn, Ridge, Steps
+from sparsedevice.packing.fold_in import COMB_ROWS, MAX_SHARPNESS, FoldIn, Ridge, Steps
 
 USERS = 3000
 ROWS_PER_BLOCK = 1024
@@ -212,8 +212,8 @@ def _search(
 
 
 def _sample_rows(wanted: int, n_items: int) -> int:
-    """A power of two that is not above the number of items."""
-    return min(wanted, 1 << (n_items.bit_length() - 1))
+    """A power of two that is not above the number of items, where the rule allows that few."""
+    return max(COMB_ROWS, min(wanted, 1 << (n_items.bit_length() - 1)))
 
 
 def _no_worse(values: NDArray[np.float64], best: NDArray[np.float64]) -> bool:

@@ -14,7 +14,7 @@ sd_rule sd_fold_rule(const sd_model *model, int *valid) {
     int ridge = kind == SD_RULE_RIDGE && count >= 1 && count <= SD_MAX_SOLVE && rows == 0 &&
                 a > 0 && a <= SD_MAX_F32 && sd_u32(p + 16) == 0;
     int steps = kind == SD_RULE_STEPS && count >= 1 && count <= SD_MAX_STEPS &&
-                !(count & (count - 1)) && rows >= 1 && rows <= SD_MAX_SAMPLE &&
+                !(count & (count - 1)) && rows >= SD_COMB_ROWS && rows <= SD_MAX_SAMPLE &&
                 !(rows & (rows - 1)) && a > 0 && a <= SD_MAX_F32 && b > 0 &&
                 b <= SD_MAX_SHARPNESS && model->similarity == SD_COSINE;
     if (!ridge && !steps) {
@@ -86,18 +86,15 @@ static double weight_of(const sd_model *model, uint32_t row) {
     return weights ? (double)sd_f32(weights + 4 * (uint64_t)row) : 1.0;
 }
 
-/* e^x: 2^k times a polynomial in the rest, below 1e-8 off. x outside -700 … 700 is brought there.
- */
-static double exponential(double x) {
+/* e^x for x within -700 … 700: 2^k times a polynomial in the rest, below 1e-8 off. Without branches
+ * and calls, so that a compiler does several at once. */
+SD_INLINE double exponential(double x) {
     union {
-        uint64_t bits;
         double value;
-    } power;
-    if (!(x > -700))
-        x = -700;
-    if (x > 700)
-        x = 700;
-    int32_t k = sd_round_even(x * 1.4426950408889634);
+        uint64_t bits;
+    } shifted, power;
+    shifted.value = x * 1.4426950408889634 + SD_ROUNDING_SHIFT;
+    double k = shifted.value - SD_ROUNDING_SHIFT;
     double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
     double p = 1.0 / 5040;
     p = p * r + 1.0 / 720;
@@ -107,7 +104,7 @@ static double exponential(double x) {
     p = p * r + 0.5;
     p = p * r + 1;
     p = p * r + 1;
-    power.bits = (uint64_t)(uint32_t)(k + 1023) << 52;
+    power.bits = (shifted.bits + 1023) << 52; /* the sum's lowest bits are those of k */
     return p * power.value;
 }
 
@@ -121,10 +118,85 @@ static int normalize(double *q, uint32_t dim) {
     return 1;
 }
 
+SD_INLINE void add_entry(const uint8_t *column, const uint8_t *value, double factor,
+                         double *target) {
+    target[*column] += factor * (double)(int8_t)*value;
+}
+
+/* target += factor * row of a slice of int8 values, in the order of columns. */
+SD_INLINE void add_lane(const sd_cursor *slice, uint32_t lane, double factor, double *target) {
+    const uint8_t *columns = slice->columns, *values = slice->values;
+    for (uint32_t quads = slice->count / 4; quads; quads--) {
+        for (uint32_t i = 0; i < 4; i++)
+            add_entry(columns + 4 * lane + i, values + 4 * lane + i, factor, target);
+        columns += 4 * SD_SLICE_ROWS;
+        values += 4 * SD_SLICE_ROWS;
+    }
+    if (slice->count & 2) {
+        add_entry(columns + 2 * lane, values + 2 * lane, factor, target);
+        add_entry(columns + 2 * lane + 1, values + 2 * lane + 1, factor, target);
+        columns += 2 * SD_SLICE_ROWS;
+        values += 2 * SD_SLICE_ROWS;
+    }
+    if (slice->count & 1)
+        add_entry(columns + lane, values + lane, factor, target);
+}
+
+/* What the sample's rows of a block add to the pull and to the sum of the powers: every fourth row
+ * from `phase` on, those whose bit is set in `left_out` left out. */
+static double add_comb(const sd_model *model, const sd_query *query, double sharpness,
+                       uint32_t first, uint32_t phase, uint64_t left_out, entries *row,
+                       double *pull) {
+    float scores[SD_SLICE_ROWS];
+    double powers[SD_COMB_ROWS], sum = 0;
+    uint32_t lanes[SD_COMB_ROWS], count = sd_min(model->n_items - first, SD_SLICE_ROWS);
+    int sliced = model->layout == SD_SLICED;
+    const uint8_t *scales = model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)first;
+    sd_cursor slice = sd_cursor_at(model, SD_ITEMS, first);
+    uint32_t groups = sd_choose_scan(model)(model, query, first, sliced ? SD_SLICE_ROWS : count,
+                                            -SD_INFINITY, scores);
+    for (uint32_t i = 0; i < SD_COMB_ROWS; i++) {
+        lanes[i] = phase + 4 * i < count ? phase + 4 * i : (phase + 4 * i) % count;
+        double x = groups ? ((double)scores[lanes[i]] - 1) * sharpness : 0;
+        x = x > -700 ? x : -700;
+        powers[i] = x < 700 ? x : 700;
+    }
+    for (uint32_t i = 0; i < SD_COMB_ROWS; i++)
+        powers[i] = exponential(powers[i]);
+    for (uint32_t i = 0; i < SD_COMB_ROWS; i++) {
+        uint32_t lane = lanes[i];
+        if (left_out >> lane & 1)
+            continue;
+        sum += powers[i];
+        if (sliced && model->values == SD_INT8) {
+            add_lane(&slice, lane, powers[i] * (double)sd_f32(scales + 4 * lane), pull);
+            continue;
+        }
+        load_row(model, SD_ITEMS, first + lane, row);
+        row_add(row, powers[i], pull);
+    }
+    return sum;
+}
+
+/* The first row of the block that a comb is in. */
+SD_INLINE uint32_t block_of(uint32_t comb) { return comb / 4 * SD_SLICE_ROWS; }
+
+/* Ask for a whole slice. */
+static void prefetch_block(const sd_model *model, uint32_t first) {
+    if (model->layout != SD_SLICED)
+        return;
+    sd_cursor at = sd_cursor_at(model, SD_ITEMS, first);
+    for (uint32_t step = 0; step < at.count; step++) {
+        SD_PREFETCH(at.columns + SD_SLICE_ROWS * step);
+        SD_PREFETCH(at.values + (SD_SLICE_ROWS * step >> (at.kind == SD_INT4)));
+    }
+}
+
 /* Gradient steps of the sampled softmax on the user's unit vector. */
 static void refine(const sd_model *model, sd_rule rule, const uint32_t *history, uint32_t count,
-                   double *mean, double *pull, entries *row, double *q) {
-    uint32_t dim = model->dim, shift = 0;
+                   double *mean, double *pull, entries *row, void *table, double *q) {
+    uint32_t dim = model->dim, shift = 0, combs = rule.rows / SD_COMB_ROWS;
+    uint32_t blocks = model->n_items < SD_SLICE_ROWS ? 1 : model->n_items / SD_SLICE_ROWS;
     double total = 0;
     for (uint32_t i = 0; i < count; i++)
         total += weight_of(model, history[i]);
@@ -132,24 +204,27 @@ static void refine(const sd_model *model, sd_rule rule, const uint32_t *history,
         return;
     for (uint32_t i = 0; i < dim; i++)
         mean[i] /= total;
-    while (rule.count * rule.rows >> shift > 1)
+    while (rule.count * combs >> shift > 1)
         shift++;
     for (uint32_t step = 0; step < rule.count; step++) {
+        sd_query query;
         double sum = 0;
         uint32_t next = 0;
+        sd_quantize(model, q, &query, table);
         for (uint32_t i = 0; i < dim; i++)
             pull[i] = 0;
-        for (uint32_t i = 0; i < rule.rows; i++) {
-            uint32_t place = i * rule.count + step;
-            uint32_t sampled = (uint32_t)((uint64_t)place * model->n_items >> shift);
-            while (next < count && history[next] < sampled)
+        for (uint32_t i = 0; i < combs; i++) {
+            uint64_t place = (uint64_t)i * rule.count + step, left_out = 0;
+            uint32_t comb = (uint32_t)(place * 4 * blocks >> shift);
+            uint32_t first = block_of(comb);
+            if (i + 1 < combs)
+                prefetch_block(model,
+                               block_of((uint32_t)((place + rule.count) * 4 * blocks >> shift)));
+            while (next < count && history[next] < first)
                 next++;
-            if (next < count && history[next] == sampled)
-                continue;
-            load_row(model, SD_ITEMS, sampled, row);
-            double e = exponential((row_dot(row, q) - 1) * rule.b);
-            sum += e;
-            row_add(row, e, pull);
+            for (uint32_t h = next; h < count && history[h] - first < SD_SLICE_ROWS; h++)
+                left_out |= (uint64_t)1 << (history[h] - first);
+            sum += add_comb(model, &query, rule.b, first, comb % 4, left_out, row, pull);
         }
         double length = rule.a * (double)(rule.count - step) / (double)rule.count;
         for (uint32_t i = 0; i < dim; i++)
@@ -215,7 +290,10 @@ static void prefetch_rows(const sd_model *model, const uint32_t *rows, uint32_t 
     }
 }
 
-uint64_t sd_fold_bytes(const sd_model *model) { return 34 * (uint64_t)model->dim; }
+/* Steps add to a column without looking whether it is below dim, so its sums have room for all. */
+uint64_t sd_fold_bytes(const sd_model *model) {
+    return 34 * (uint64_t)model->dim + 8 * SD_MAX_BYTE_DIM;
+}
 
 void sd_load_query(const sd_model *model, sd_table table, uint32_t row, void *memory, double *q) {
     double *values = memory;
@@ -225,7 +303,7 @@ void sd_load_query(const sd_model *model, sd_table table, uint32_t row, void *me
 }
 
 void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, void *memory,
-                double *q) {
+                void *table, double *q) {
     uint32_t dim = model->dim;
     int valid, matrix = model->sections[SD_K_FOLD_MATRIX] != NULL;
     sd_rule rule = sd_fold_rule(model, &valid);
@@ -247,5 +325,5 @@ void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, 
     for (uint32_t i = 0; !matrix && i < dim; i++)
         q[i] = sum[i];
     if (rule.kind == SD_RULE_STEPS)
-        refine(model, rule, history, count, sum, sum + dim, &row, q);
+        refine(model, rule, history, count, sum, sum + dim, &row, table, q);
 }

@@ -9,6 +9,7 @@
 #define SD_SLICE_ROWS 64u
 #define SD_MAX_DIM 4096u
 #define SD_MAX_BYTE_DIM 256u
+#define SD_INFINITY (sd_bits_float(0x7F800000u))
 #define SD_MAX_F32 3.4028234663852886e38f
 #define SD_RULE_BYTES 20u
 /* Rows whose scores are computed before they are compared with the best so far: 4 KB of floats. */
@@ -255,12 +256,17 @@ typedef struct sd_arena {
 /* NULL where scratch is too small. */
 void *sd_take(sd_arena *arena, uint64_t bytes);
 
+/* 1.5 * 2^52: a number of at most 2^51 is rounded half to even by adding it. */
+#define SD_ROUNDING_SHIFT 6755399441055744.0
+
 /* Half to even, for |x| <= 2^51. */
 int32_t sd_round_even(double x);
 
 double sd_square_root(double x);
 
 enum { SD_RULE_RIDGE = 1, SD_RULE_STEPS = 2 };
+/* Rows of a block of 64, every fourth, that a gradient step looks at. */
+#define SD_COMB_ROWS 16u
 enum { SD_MAX_SOLVE = 64, SD_MAX_STEPS = 16, SD_MAX_SAMPLE = 65536, SD_MAX_SHARPNESS = 350 };
 
 /* What follows the weighted sum; kind 0: nothing (docs/format.md, "The fold-in rule"). */
@@ -273,11 +279,14 @@ typedef struct sd_rule {
 sd_rule sd_fold_rule(const sd_model *model, int *valid);
 
 /* The query of a row, or of a history of sorted rows, at least one, into q, which holds zeros.
- * memory has sd_fold_bytes, aligned for doubles. */
+ * memory has sd_fold_bytes, aligned for doubles; table has room for a query's. */
 void sd_load_query(const sd_model *model, sd_table table, uint32_t row, void *memory, double *q);
 uint64_t sd_fold_bytes(const sd_model *model);
 void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, void *memory,
-                double *q);
+                void *table, double *q);
+
+/* A query as the kernels read it; memory has 4 bytes for each number that a column can be. */
+void sd_quantize(const sd_model *model, const double *q, sd_query *query, void *memory);
 
 uint64_t sd_query_bytes(const sd_model *model, const sd_request *request);
 sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_arena *arena,

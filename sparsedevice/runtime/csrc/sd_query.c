@@ -65,9 +65,8 @@ static double magnitude(double x) { return x < 0 ? -x : x; }
 
 /* Half to even, for |x| <= 2^51. */
 int32_t sd_round_even(double x) {
-    const double shift = 6755399441055744.0; /* 1.5 * 2^52 */
-    volatile double shifted = x + shift;
-    return (int32_t)(shifted - shift);
+    volatile double shifted = x + SD_ROUNDING_SHIFT;
+    return (int32_t)(shifted - SD_ROUNDING_SHIFT);
 }
 
 static uint32_t table_entries(const sd_model *model) {
@@ -93,7 +92,7 @@ double sd_square_root(double x) {
 #endif
 }
 
-static void quantize(const sd_model *model, const double *q, sd_query *query, void *memory) {
+void sd_quantize(const sd_model *model, const double *q, sd_query *query, void *memory) {
     uint32_t dim = model->dim, entries = table_entries(model);
     int integer = model->values >= SD_INT8;
     int8_t *table = memory;
@@ -170,13 +169,13 @@ sd_status sd_build_query(const sd_model *model, const sd_request *request, sd_ar
         }
         uint32_t count = sd_sort_unique(rows, request->n_history);
         if (count)
-            sd_fold_in(model, rows, count, memory, q);
+            sd_fold_in(model, rows, count, memory, table, q);
     } else {
         sd_table from = request->source == SD_FROM_USER ? SD_USERS : SD_ITEMS;
         if (request->row >= (from == SD_USERS ? model->n_users : model->n_items))
             return SD_BAD_ROW;
         sd_load_query(model, from, request->row, memory, q);
     }
-    quantize(model, q, query, table);
+    sd_quantize(model, q, query, table);
     return SD_OK;
 }

@@ -3,7 +3,6 @@
 
 /* Keys that may pile up beyond k before they are cut back. */
 #define SD_SLACK 256u
-#define SD_INFINITY (sd_bits_float(0x7F800000u))
 #define SD_NOT_A_NUMBER (sd_bits_float(0x7FC00000u))
 
 typedef struct best {

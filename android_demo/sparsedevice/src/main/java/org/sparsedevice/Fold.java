@@ -8,6 +8,8 @@ import java.util.Arrays;
  */
 final class Fold {
     private static final int RIDGE = 1, STEPS = 2;
+    /** A step's sample takes every fourth row of blocks of 64. */
+    private static final int COMB_ROWS = 16, TEETH = 4, BLOCK_ROWS = 64;
     private static final double[] POWERS = {1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1, 1};
 
     private final PackedFile file;
@@ -40,12 +42,12 @@ final class Fold {
             return positive && count <= 64 && rows == 0 && file.u32(PackedFile.FOLD_RULE, 4) == 0;
         }
         return kind == STEPS && positive && count <= 16 && (count & count - 1) == 0
-                && rows >= 1 && rows <= 65536 && (rows & rows - 1) == 0
+                && rows >= COMB_ROWS && rows <= 65536 && (rows & rows - 1) == 0
                 && second > 0 && second <= 350 && file.similarity == PackedFile.COSINE;
     }
 
-    /** The query of a sorted history into {@code q}, which holds zeros. */
-    void build(int[] history, int n, double[] q) {
+    /** The query of a sorted history into {@code q}, which holds zeros; the steps use {@code query}'s tables. */
+    void build(int[] history, int n, double[] q, Query query) {
         Arrays.fill(sum, 0);
         for (int i = 0; i < n; i++) {
             load(history[i]);
@@ -63,15 +65,16 @@ final class Fold {
             System.arraycopy(sum, 0, q, 0, q.length);
         }
         if (kind == STEPS) {
-            refine(history, n, q);
+            refine(history, n, q, query);
         }
     }
 
     /** Gradient steps of the sampled softmax on the user's unit vector. */
-    private void refine(int[] history, int n, double[] q) {
+    private void refine(int[] history, int n, double[] q, Query query) {
         int count = (int) file.u32(PackedFile.FOLD_RULE, 1), rows = (int) file.u32(PackedFile.FOLD_RULE, 2);
         double length = file.f32(PackedFile.FOLD_RULE, 3), sharpness = file.f32(PackedFile.FOLD_RULE, 4);
-        int shift = Integer.numberOfTrailingZeros(count * rows);
+        int combs = rows / COMB_ROWS, shift = Integer.numberOfTrailingZeros(count * combs);
+        int blocks = Math.max(1, file.nItems / BLOCK_ROWS), lanes = Math.min(BLOCK_ROWS, file.nItems);
         double[] mean = sum, pull = a;
         double total = 0;
         for (int i = 0; i < n; i++) {
@@ -85,18 +88,17 @@ final class Fold {
         }
         for (int step = 0; step < count; step++) {
             double mass = 0;
-            int next = 0;
+            query.quantize(q);
             Arrays.fill(pull, 0);
             for (int i = 0; i < rows; i++) {
-                int sampled = (int) ((long) (i * count + step) * file.nItems >> shift);
-                while (next < n && history[next] < sampled) {
-                    next++;
-                }
-                if (next < n && history[next] == sampled) {
+                long comb = (long) (i / COMB_ROWS * count + step) * TEETH * blocks >> shift;
+                int lane = ((int) (comb % TEETH) + TEETH * (i % COMB_ROWS)) % lanes;
+                int sampled = (int) (comb / TEETH) * BLOCK_ROWS + lane;
+                if (Arrays.binarySearch(history, 0, n, sampled) >= 0) {
                     continue;
                 }
                 load(sampled);
-                double e = exponential((rowDot(q) - 1) * sharpness);
+                double e = exponential(((double) score(query) - 1) * sharpness);
                 mass += e;
                 add(e, pull);
             }
@@ -160,6 +162,23 @@ final class Fold {
                 values[entries++] = file.integer() ? reader.integer(i) : reader.number(i);
             }
         }
+    }
+
+    /** The score of the loaded row, as the scan computes it. */
+    private float score(Query query) {
+        if (file.integer()) {
+            int total = 0;
+            for (int i = 0; i < entries; i++) {
+                total += (int) values[i] * query.table[columns[i]];
+            }
+            return (float) total * reader.scale * query.scale;
+        }
+        float total = 0;
+        for (int i = 0; i < entries; i++) {
+            total += (float) values[i] * query.numbers[columns[i]];
+        }
+        float score = reader.scale * total * query.scale;
+        return score > Float.MAX_VALUE ? Float.MAX_VALUE : score >= -Float.MAX_VALUE ? score : -Float.MAX_VALUE;
     }
 
     private double rowDot(double[] x) {

@@ -29,12 +29,12 @@ final class Query {
     void build(Scratch scratch, int[] history, int nHistory) {
         Arrays.fill(q, 0);
         if (scratch.source == Scratch.FROM_HISTORY) {
-            fold.build(history, nHistory, q);
+            fold.build(history, nHistory, q, this);
         } else {
             boolean user = scratch.source == Scratch.FROM_USER;
             add(user ? PackedFile.USER_POINTERS : PackedFile.ITEM_POINTERS, scratch.row, 1.0, q);
         }
-        quantize();
+        quantize(q);
     }
 
     /** target[column] += weight · scale · value, in float64 and in this order, which all backends keep. */
@@ -49,7 +49,8 @@ final class Query {
         }
     }
 
-    private void quantize() {
+    /** The table or the numbers, and the scale, of a vector. */
+    void quantize(double[] q) {
         Arrays.fill(table, 0);
         Arrays.fill(numbers, 0);
         scale = 0;
