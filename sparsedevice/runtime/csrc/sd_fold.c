@@ -88,7 +88,7 @@ static double weight_of(const sd_model *model, uint32_t row) {
 
 /* e^x for x within -700 … 700: 2^k times a polynomial in the rest, below 1e-8 off. Without branches
  * and calls, so that a compiler does several at once. */
-SD_INLINE double exponential(double x) {
+static double exponential(double x) {
     union {
         double value;
         uint64_t bits;
@@ -118,13 +118,12 @@ static int normalize(double *q, uint32_t dim) {
     return 1;
 }
 
-SD_INLINE void add_entry(const uint8_t *column, const uint8_t *value, double factor,
-                         double *target) {
+static void add_entry(const uint8_t *column, const uint8_t *value, double factor, double *target) {
     target[*column] += factor * (double)(int8_t)*value;
 }
 
 /* target += factor * row of a slice of int8 values, in the order of columns. */
-SD_INLINE void add_lane(const sd_cursor *slice, uint32_t lane, double factor, double *target) {
+static void add_lane(const sd_cursor *slice, uint32_t lane, double factor, double *target) {
     const uint8_t *columns = slice->columns, *values = slice->values;
     for (uint32_t quads = slice->count / 4; quads; quads--) {
         for (uint32_t i = 0; i < 4; i++)
@@ -133,8 +132,8 @@ SD_INLINE void add_lane(const sd_cursor *slice, uint32_t lane, double factor, do
         values += 4 * SD_SLICE_ROWS;
     }
     if (slice->count & 2) {
-        add_entry(columns + 2 * lane, values + 2 * lane, factor, target);
-        add_entry(columns + 2 * lane + 1, values + 2 * lane + 1, factor, target);
+        for (uint32_t i = 2 * lane; i < 2 * lane + 2; i++)
+            add_entry(columns + i, values + i, factor, target);
         columns += 2 * SD_SLICE_ROWS;
         values += 2 * SD_SLICE_ROWS;
     }
@@ -179,11 +178,11 @@ static double add_comb(const sd_model *model, const sd_query *query, double shar
 }
 
 /* The first row of the block that a comb is in. */
-SD_INLINE uint32_t block_of(uint32_t comb) { return comb / 4 * SD_SLICE_ROWS; }
+static uint32_t comb_block(uint32_t comb) { return comb / 4 * SD_SLICE_ROWS; }
 
 /* Ask for a whole slice. */
 static void prefetch_block(const sd_model *model, uint32_t first) {
-    if (model->layout != SD_SLICED)
+    if (SD_NO_PREFETCH || model->layout != SD_SLICED)
         return;
     sd_cursor at = sd_cursor_at(model, SD_ITEMS, first);
     for (uint32_t step = 0; step < at.count; step++) {
@@ -216,10 +215,10 @@ static void refine(const sd_model *model, sd_rule rule, const uint32_t *history,
         for (uint32_t i = 0; i < combs; i++) {
             uint64_t place = (uint64_t)i * rule.count + step, left_out = 0;
             uint32_t comb = (uint32_t)(place * 4 * blocks >> shift);
-            uint32_t first = block_of(comb);
+            uint32_t first = comb_block(comb);
             if (i + 1 < combs)
                 prefetch_block(model,
-                               block_of((uint32_t)((place + rule.count) * 4 * blocks >> shift)));
+                               comb_block((uint32_t)((place + rule.count) * 4 * blocks >> shift)));
             while (next < count && history[next] < first)
                 next++;
             for (uint32_t h = next; h < count && history[h] - first < SD_SLICE_ROWS; h++)
@@ -267,7 +266,7 @@ static void solve(const sd_model *model, sd_rule rule, const uint32_t *history, 
 
 /* Ask for all that the rows of a history need: what leads to them, then their entries. */
 static void prefetch_rows(const sd_model *model, const uint32_t *rows, uint32_t count) {
-    const uint32_t most = 64; /* more would push one another out again */
+    const uint32_t most = SD_NO_PREFETCH ? 0 : 64; /* more would push one another out again */
     for (uint32_t i = 0; i < count && i < most; i++) {
         uint64_t pointer = model->layout == SD_SLICED ? rows[i] / SD_SLICE_ROWS : rows[i];
         SD_PREFETCH(model->sections[SD_K_ITEM_POINTERS] + 4 * pointer);

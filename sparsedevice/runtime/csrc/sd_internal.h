@@ -23,10 +23,12 @@
 
 /* Memory that is needed soon: asked for ahead, many reads wait for one another's time, not one by
  * one. */
-#if defined(__GNUC__) || defined(__clang__)
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(__wasm__)
 #define SD_PREFETCH(address) __builtin_prefetch(address)
+#define SD_NO_PREFETCH 0
 #else
 #define SD_PREFETCH(address) ((void)(address))
+#define SD_NO_PREFETCH 1
 #endif
 
 enum sd_kind {
