@@ -121,29 +121,24 @@ final class Slices {
         }
     }
 
-    // Compilers know that x & (length - 1) lies in an array, and leave the check out.
-
     private static void addQuads(byte[] c, byte[] v, int[] table, int at, int[] sums, int to) {
-        int mask = table.length - 1;
         for (int row = 0; row < ROWS; row++) {
             int i = at + 4 * row;
-            sums[to + row] += table[c[i] & mask] * v[i] + table[c[i + 1] & mask] * v[i + 1]
-                    + table[c[i + 2] & mask] * v[i + 2] + table[c[i + 3] & mask] * v[i + 3];
+            sums[to + row] += table[c[i] & 255] * v[i] + table[c[i + 1] & 255] * v[i + 1]
+                    + table[c[i + 2] & 255] * v[i + 2] + table[c[i + 3] & 255] * v[i + 3];
         }
     }
 
     private static void addPairs(byte[] c, byte[] v, int[] table, int at, int[] sums, int to) {
-        int mask = table.length - 1;
         for (int row = 0; row < ROWS; row++) {
             int i = at + 2 * row;
-            sums[to + row] += table[c[i] & mask] * v[i] + table[c[i + 1] & mask] * v[i + 1];
+            sums[to + row] += table[c[i] & 255] * v[i] + table[c[i + 1] & 255] * v[i + 1];
         }
     }
 
     private static void addSingles(byte[] c, byte[] v, int[] table, int at, int[] sums, int to) {
-        int mask = table.length - 1;
         for (int row = 0; row < ROWS; row++) {
-            sums[to + row] += table[c[at + row] & mask] * v[at + row];
+            sums[to + row] += table[c[at + row] & 255] * v[at + row];
         }
     }
 }

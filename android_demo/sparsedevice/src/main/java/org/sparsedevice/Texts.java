@@ -20,6 +20,11 @@ final class Texts {
 
     /** String of a row in the list whose starts are section {@code first}. */
     String string(int first, int row, Scratch scratch) {
+        StringList list = list(first);
+        if (list.coding == StringList.NUMBERS) { // without bytes on the way, which cost as much again
+            long number = list.number(row);
+            return number <= Integer.MAX_VALUE ? Integer.toString((int) number) : Long.toString(number);
+        }
         int length = copy(first, row, scratch);
         return new String(scratch.bytes(length), 0, length, StandardCharsets.UTF_8);
     }
