@@ -15,11 +15,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsedevice.errors import ConfigError, SparseDeviceError
+from sparsedevice.errors import ConfigError, RunError, SparseDeviceError
 from sparsedevice.files import read_json, write_json
 
 if TYPE_CHECKING:
     from sparsedevice.data import DataOptions
+    from sparsedevice.run import Run
 
 NAME = "sweep.json"
 RESULT = "result.json"
@@ -172,22 +173,8 @@ def _measure(
         return read_json(folder / RESULT)
     from sparsedevice.exporters import export
     from sparsedevice.packing import inspect
-    from sparsedevice.run import Run
-    from sparsedevice.training import train
 
-    run_folder = folder / "run"
-    run = train(
-        data,
-        run_folder,
-        **{"epochs": settings.epochs, **cell.settings},
-        threads=threads,
-        resume=(run_folder / CHECKPOINT).is_dir(),
-        options=options,
-        settings=settings.train,
-        progress=settings.jobs == 1,
-    )
-    if not isinstance(run, Run):
-        raise ConfigError("sweep works on interaction logs; this model is trained on clicks")
+    run = _train(cell, data, folder / "run", options, settings, threads)
     arms = []
     for coding in cell.values:
         with tempfile.TemporaryDirectory() as scratch:
@@ -214,6 +201,37 @@ def _measure(
     }
     write_json(folder / RESULT, result)
     return result
+
+
+def _train(
+    cell: Cell, data: str, folder: Path, options: DataOptions | None, settings: SweepSettings, threads: int
+) -> Run:
+    """A run that was finished but not measured, the rest of an interrupted one, or a new one."""
+    from sparsedevice.run import Run
+    from sparsedevice.training import train
+    from sparsedevice.training.checkpoint import load_checkpoint
+
+    resume = (folder / CHECKPOINT).is_dir()
+    try:
+        if (folder / "tables.safetensors").is_file():  # a finished run takes its checkpoint's place
+            return Run.load(folder)
+        if resume:  # --jobs may have changed, and a checkpoint goes on with its own threads only
+            threads = load_checkpoint(folder)[1]["config"]["threads"]
+        run = train(
+            data,
+            folder,
+            **{"epochs": settings.epochs, **cell.settings},
+            threads=threads,
+            resume=resume,
+            options=options,
+            settings=settings.train,
+            progress=settings.jobs == 1,
+        )
+    except RunError as error:
+        raise RunError(f"{error}; in a sweep: delete {folder} to train this cell anew") from error
+    if not isinstance(run, Run):
+        raise ConfigError("sweep works on interaction logs; this model is trained on clicks")
+    return run
 
 
 def _dense_cells(done: Sequence[Mapping[str, Any]]) -> list[Cell]:

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from sparsedevice.errors import ConfigError
+from sparsedevice.errors import ConfigError, RunError
 from sparsedevice.sweep import SweepSettings, render_sweep, sweep
 
 pytest.importorskip("torch", reason="the extra 'train' is not installed")
+
+from sparsedevice.training.loop import Trainer
+
 DATA = "synthetic:users=120,items=60,seed=0"
 QUICK = SweepSettings(k=5, epochs=1, max_users=50)
+GRID = {"sparsity": [0.75], "dim": [16]}
+#: Three steps an epoch, nine in all.
+STEPS = SweepSettings(k=5, epochs=3, max_users=50, dense=False, train={"batch_users": 40})
+KILLED_AT = 4
+#: A sweep that writes a checkpoint at every step, and is killed as by ``kill -9`` in the middle of an epoch.
+KILLED = f"""
+import os, signal, sys
+from sparsedevice.sweep import SweepSettings, sweep
+from sparsedevice.training import loop
+os.cpu_count = lambda: int(sys.argv[2])
+loop.CHECKPOINT_SECONDS = -1.0
+save = loop.Trainer.save
+def save_and_die(trainer):
+    save(trainer)
+    if trainer.position.step == {KILLED_AT}:
+        os.kill(os.getpid(), signal.SIGKILL)
+loop.Trainer.save = save_and_die
+sweep({DATA!r}, sys.argv[1], grid={GRID!r}, settings={STEPS!r})
+"""
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +78,58 @@ def test_what_is_done_is_kept(first):
     again = sweep(DATA, out, grid={"sparsity": [0.75], "dim": [16]}, values=("int8", "int4"), settings=QUICK)
     assert again == result
     assert {path: path.stat().st_mtime_ns for path in out.rglob("result.json")} == files
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """The steps that training in this process takes."""
+    taken = []
+    step = Trainer._step
+
+    def noted(trainer, *rest):
+        taken.append(trainer.position.step)
+        step(trainer, *rest)
+
+    monkeypatch.setattr(Trainer, "_step", noted)
+    return taken
+
+
+def test_killed_cell_goes_on_from_its_checkpoint(tmp_path, steps, monkeypatch):
+    out = tmp_path / "killed"
+    ended = subprocess.run([sys.executable, "-c", KILLED, out, "1"], capture_output=True, timeout=60)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    monkeypatch.setattr("os.cpu_count", lambda: 2)  # other threads for a cell, as other --jobs give
+    resumed = sweep(DATA, out, grid=GRID, settings=STEPS)
+    assert steps == list(range(KILLED_AT, 9))
+    steps.clear()
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    whole = sweep(DATA, tmp_path / "whole", grid=GRID, settings=STEPS)
+    assert steps == list(range(9))
+    assert resumed["cells"] == whole["cells"]
+
+
+def test_trained_cell_is_not_trained_again(tmp_path, steps, monkeypatch):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("sparsedevice.exporters.export", _interrupted)
+        sweep(DATA, tmp_path / "out", grid=GRID, settings=STEPS)
+    assert len(steps) == 9
+    result = sweep(DATA, tmp_path / "out", grid=GRID, settings=STEPS)
+    assert len(steps) == 9, "only what was left, measuring, is done"
+    assert result["cells"][0]["arms"]
+    assert result["cells"][0]["history"]
+
+
+def _interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_damaged_checkpoint_says_what_to_delete(tmp_path):
+    ended = subprocess.run([sys.executable, "-c", KILLED, tmp_path, "1"], capture_output=True, timeout=60)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    (state,) = tmp_path.glob("cells/*/run/checkpoint/state.safetensors")
+    state.write_bytes(b"short")
+    with pytest.raises(RunError, match=rf"damaged.*delete {state.parents[1]} to train"):
+        sweep(DATA, tmp_path, grid=GRID, settings=STEPS)
 
 
 def test_table_marks_the_frontier(first):
