@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -80,6 +81,15 @@ def test_what_is_done_is_kept(first):
     assert {path: path.stat().st_mtime_ns for path in out.rglob("result.json")} == files
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """The folder of a sweep that was killed; tests work on copies."""
+    out = tmp_path_factory.mktemp("killed")
+    ended = subprocess.run([sys.executable, "-c", KILLED, out, "1"], capture_output=True, timeout=120)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    return out
+
+
 @pytest.fixture
 def steps(monkeypatch):
     """The steps that training in this process takes."""
@@ -94,10 +104,8 @@ def steps(monkeypatch):
     return taken
 
 
-def test_killed_cell_goes_on_from_its_checkpoint(tmp_path, steps, monkeypatch):
-    out = tmp_path / "killed"
-    ended = subprocess.run([sys.executable, "-c", KILLED, out, "1"], capture_output=True, timeout=60)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+def test_killed_cell_goes_on_from_its_checkpoint(killed, tmp_path, steps, monkeypatch):
+    out = shutil.copytree(killed, tmp_path / "killed")
     monkeypatch.setattr("os.cpu_count", lambda: 2)  # other threads for a cell, as other --jobs give
     resumed = sweep(DATA, out, grid=GRID, settings=STEPS)
     assert steps == list(range(KILLED_AT, 9))
@@ -123,9 +131,8 @@ def _interrupted(*_, **__):
     raise KeyboardInterrupt
 
 
-def test_damaged_checkpoint_says_what_to_delete(tmp_path):
-    ended = subprocess.run([sys.executable, "-c", KILLED, tmp_path, "1"], capture_output=True, timeout=60)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+def test_damaged_checkpoint_says_what_to_delete(killed, tmp_path):
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
     (state,) = tmp_path.glob("cells/*/run/checkpoint/state.safetensors")
     state.write_bytes(b"short")
     with pytest.raises(RunError, match=rf"damaged.*delete {state.parents[1]} to train"):
