@@ -9,9 +9,9 @@ not done again. One line of ``WORK/frontier.jsonl`` is one table in one coding: 
 all rows share (fold-in matrix, codebooks), recall@20 on validation and test with every user folded in from
 her history, and with the trained user rows in float32.
 
-Families: "ours" (the default method), "items" (the same, users dense in training), "elsa" (item autoencoder),
-any name of a method, "dense" (tables as wide as the bytes allow) and "codes" (quantised, projected and
-product-quantised forms of one dense table of ``--base`` columns).
+Families: "ours" (the default method), "items" (the same, users dense in training), "elsa", "pooled" (models
+without user rows), any name of a method, "dense" (tables as wide as the bytes allow) and "codes" (quantised,
+projected and product-quantised forms of one dense table of ``--base`` columns).
 """
 
 from __future__ import annotations
@@ -133,7 +133,12 @@ def arms_of(
         run = get(f"dense-{arguments.base}", sparsity=0.0, dim=arguments.base)
         yield from ((run, arm) for arm in code_arms(run, seed))
         return
-    special = {"ours": {}, "items": {"sparse": "items"}, "elsa": {"model": "elsa", "lr": 0.3}}
+    special = {
+        "ours": {},
+        "items": {"sparse": "items"},
+        "elsa": {"model": "elsa"},
+        "pooled": {"model": "pooled"},
+    }
     for dim, fan_in in (map(int, cell.split(":")) for cell in arguments.grid.split(",")):
         # Half an entry more, so that rounding down gives the fan-in.
         sparsity = 1 - (fan_in + 0.5) / dim
