@@ -14,6 +14,7 @@ from sparsedevice.data import DataOptions, Interactions, load_split
 from sparsedevice.data.splits import Split
 from sparsedevice.errors import ConfigError, DataError, RunError
 from sparsedevice.evaluation.arms import popularity_arm
+from sparsedevice.packing.fold_in import Steps
 from sparsedevice.run import Run
 from sparsedevice.sparse.presets import METHODS
 from sparsedevice.training import TrainConfig, loop, train
@@ -92,7 +93,7 @@ def test_an_epoch_over_the_budget_is_never_kept(tmp_path: Path, monkeypatch: pyt
     settings = {**SETTINGS, "validation_every": 1}
     run = train(WORLD, tmp_path / "run", method="dpf", **SMALL, settings=settings)
     assert run.items.nnz == run.split.train.n_items * 4
-    assert run.metrics["training"]["kept_epoch"] == 5  # the only other one at the final size
+    assert run.metrics["training"]["kept_epoch"] in (3, 4, 5)  # the others at the final size
 
 
 def test_same_seed_same_files_and_another_seed_others(tmp_path: Path) -> None:
@@ -211,7 +212,7 @@ def test_no_validation_and_no_test_part_is_fine(tmp_path: Path) -> None:
     run = train(Split(log, None, None, "all"), tmp_path / "run", **SMALL, settings=SETTINGS)
     assert run.metrics["history"] == []
     assert "test" not in run.metrics
-    assert run.fold_in.matrix is not None
+    assert isinstance(run.fold_in.rule, Steps)
 
 
 def test_config_survives_json() -> None:
