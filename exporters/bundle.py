@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import import_module
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ class Bundle:
         return _target_of(self.path, self.manifest)
 
     @property
+    def scores_clicks(self) -> bool:
+        """Whether it holds a model of clicks, and so ranks nothing."""
+        return bool(self.manifest.get("kind") == "clicks")
+
+    @property
     def file_bytes(self) -> dict[str, int]:
         """Bytes of each file by its name, the manifest left out."""
         return {name: int(entry["bytes"]) for name, entry in self.manifest["files"].items()}
@@ -64,6 +70,8 @@ class Bundle:
     def artefacts(self, backend: str) -> list[str]:
         """The files that one backend runs."""
         wanted = (PACKED_NAME,) if backend in FILE_BACKENDS else self.target.artefacts
+        if self.scores_clicks and self.target.clicks is not None:
+            wanted = self.target.clicks.artefacts
         return [name for name in self.manifest["files"] if name in wanted]
 
     def artefact_bytes(self, backend: str) -> int:
@@ -75,6 +83,18 @@ class Bundle:
         modules = () if backend in FILE_BACKENDS else self.target.modules
         return ["numpy", *modules]
 
+    def check_ranks(self) -> None:
+        """Refuse a bundle that holds a model of clicks.
+
+        Raises:
+            ConfigError: saying what can be done with it.
+        """
+        if self.scores_clicks:
+            raise ConfigError(
+                f"{self.path} holds a model of clicks, which ranks nothing; measure it with: sparsedevice"
+                f" evaluate {self.path}, or open it with sparsedevice.exporters.open_clicks"
+            )
+
     def prepare(self, backend: str) -> None:
         """Import and compile what a backend needs, without opening anything.
 
@@ -83,6 +103,7 @@ class Bundle:
             MissingExtraError: if the backend's package is not installed.
         """
         check_backend(backend)
+        self.check_ranks()
         if backend in FILE_BACKENDS:
             import_module(FILE_BACKENDS[backend])
             return
@@ -115,6 +136,8 @@ class Bundle:
     def summary(self) -> dict[str, Any]:
         """What a person wants to know first, flat."""
         sizes, accuracy = self.manifest["sizes"], self.manifest["accuracy"]
+        if self.scores_clicks:
+            return self._click_summary()
         out: dict[str, Any] = {
             "target": self.target.name,
             "items": sizes["n_items"],
@@ -126,9 +149,7 @@ class Bundle:
         }
         if "layout_reason" in sizes:
             out["why this layout"] = sizes["layout_reason"]
-        for name, size in self.file_bytes.items():
-            part = f"bytes of {name.split('/')[0]}"
-            out[part] = out.get(part, 0) + size
+        out |= self._summed_bytes()
         for users in ("shipped", "folded"):
             measured = accuracy.get(users)
             if measured:
@@ -136,6 +157,22 @@ class Bundle:
                     out[f"{name}, users {users}"] = measured[name]
         for users, agreement in accuracy["agreement"].items():
             out[f"same items as the trained model, users {users}"] = agreement["overlap"]
+        return out
+
+    def _click_summary(self) -> dict[str, Any]:
+        accuracy = self.manifest["accuracy"]
+        out: dict[str, Any] = {"target": self.target.name, **self.manifest["sizes"], **self._summed_bytes()}
+        for name, measured in (("artefact", "artefact"), ("trained model", "trained_model")):
+            if accuracy[measured]:
+                out |= {f"{metric}, {name}": accuracy[measured][metric] for metric in ("auc", "log_loss")}
+        return out
+
+    def _summed_bytes(self) -> dict[str, int]:
+        """Bytes of each file or folder of the bundle."""
+        out: dict[str, int] = {}
+        for name, size in self.file_bytes.items():
+            part = f"bytes of {name.split('/')[0]}"
+            out[part] = out.get(part, 0) + size
         return out
 
 
@@ -173,6 +210,22 @@ def check_backend(backend: str | None) -> None:
     """
     if backend is not None and backend not in backends():
         raise ConfigError(f"backend {backend!r} is unknown; use one of {', '.join(backends())}")
+
+
+def check_out(out: Path) -> None:
+    """Refuse to replace a folder that is no bundle.
+
+    Raises:
+        SparseDeviceError: if it holds files.
+    """
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST_NAME).is_file():
+        raise SparseDeviceError(f"{out} holds files and is not a bundle; choose another --out")
+
+
+def package_versions(row: Target) -> dict[str, str]:
+    """Version of Python and of each package that has a part in a target's artefact."""
+    packages = ["numpy", "scipy", *(module.split(".")[0] for module in row.modules)]
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
 
 
 def write_manifest(folder: Path, names: Iterable[str], content: dict[str, Any]) -> dict[str, Any]:

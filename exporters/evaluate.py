@@ -11,6 +11,7 @@ from sparsedevice.evaluation import evaluate_recommender
 from sparsedevice.packing import PackedFile
 
 from .bundle import Bundle
+from .clicks import evaluate_click_bundle
 from .targets import PACKED_NAME
 
 
@@ -23,7 +24,7 @@ def evaluate_bundle(
     their histories are reported under ``folded``; else users are folded in only. ``users`` says which.
 
     Args:
-        path: the bundle.
+        path: the bundle; of a model of clicks see :func:`sparsedevice.exporters.evaluate_click_bundle`.
         data: a source with a test part; None for the data that the bundle was trained on.
         k: length of the rankings.
         max_users: evaluate a fixed random choice of this many users; None takes all.
@@ -33,6 +34,8 @@ def evaluate_bundle(
         DataError: if the data cannot be read or has no test part.
     """
     bundle = Bundle.load(path)
+    if bundle.scores_clicks:
+        return evaluate_click_bundle(bundle, data=data)
     split = _split(bundle, data)
     recommender = bundle.open()
     shipped = PackedFile.open(bundle.path / PACKED_NAME, verify=False).user_vocabulary

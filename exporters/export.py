@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import platform
-from importlib import metadata
 from pathlib import Path
 
 from sparsedevice import __version__
-from sparsedevice.errors import ConfigError, SparseDeviceError
+from sparsedevice.click_run import ClickRun
+from sparsedevice.errors import ConfigError
 from sparsedevice.files import atomic_folder
 from sparsedevice.pack_run import check_budget, pack_run
 from sparsedevice.packing.format import layout_reason
 from sparsedevice.run import Run
 
 from .accuracy import measure
-from .bundle import MANIFEST_NAME, README_NAME, Bundle, write_manifest
+from .bundle import README_NAME, Bundle, check_out, package_versions, write_manifest
+from .clicks import export_clicks
 from .readme import render_readme
-from .targets import PACKED_NAME, Target, find_target
+from .targets import PACKED_NAME, find_target
 
 
 def export(
-    run: Run | str | Path,
+    run: Run | ClickRun | str | Path,
     target: str,
     out: str | Path,
     *,
@@ -35,7 +35,8 @@ def export(
     Nothing is left behind where a step fails: the folder is filled under another name and renamed last.
 
     Args:
-        run: a run, or its folder.
+        run: a run, or its folder. Of a run on a click log see :func:`sparsedevice.exporters.export_clicks`:
+            ``layout``, ``users``, ``k`` and ``max_users`` are not for it.
         target: a name of the table in ``targets.py``.
         out: the bundle's folder; an existing bundle is replaced.
         values: coding of values: f32, f16, int8 or int4; None takes what the run was budgeted for, else int8.
@@ -51,10 +52,18 @@ def export(
         RunError: if the run folder is missing or damaged.
         SparseDeviceError: if ``out`` cannot be written or holds something else.
     """
+    if isinstance(run, ClickRun) or (
+        not isinstance(run, Run) and (Path(run) / "clicks.safetensors").exists()
+    ):
+        if users or layout != "auto":
+            raise ConfigError(
+                "a model of clicks has no user rows and no layouts; leave out --users and --layout"
+            )
+        return export_clicks(run, target, out, values=values)
     row = find_target(target)
     row.check_extra()
     out = Path(out)
-    _check_out(out)
+    check_out(out)
     if not isinstance(run, Run):
         run = Run.load(run)
     if users and run.users is None:
@@ -73,7 +82,7 @@ def export(
             "sparsedevice": __version__,
             "target": row.name,
             "backend": row.backend,
-            "versions": _versions(row),
+            "versions": package_versions(row),
             "seed": run.config.seed,
             "data": {**run.source, "split": run.split.rule},
             "config": run.config.to_json(),
@@ -92,15 +101,3 @@ def export(
         (folder / README_NAME).write_text(render_readme(row, packed, content, names), encoding="utf-8")
         manifest = write_manifest(folder, [*names, README_NAME], content)
     return Bundle(out, manifest)
-
-
-def _check_out(out: Path) -> None:
-    """Refuse to replace a folder that is no bundle."""
-    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST_NAME).is_file():
-        raise SparseDeviceError(f"{out} holds files and is not a bundle; choose another --out")
-
-
-def _versions(row: Target) -> dict[str, str]:
-    """Version of Python and of each package that had a part in the artefact."""
-    packages = ["numpy", "scipy", *(module.split(".")[0] for module in row.modules)]
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}

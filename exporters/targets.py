@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sparsedevice.errors import ConfigError
 from sparsedevice.extras import require
@@ -14,9 +14,49 @@ from sparsedevice.packing import PackedFile
 from sparsedevice.packing.format import LAYOUTS, MAX_DIM, VALUES, Values
 from sparsedevice.runtime import Recommender, load
 
+if TYPE_CHECKING:
+    from sparsedevice.click_run import ClickRun
+    from sparsedevice.data.clicks import ClickSchema
+
+    from .clicks import ClickScorer, ClickTables
+
 PACKED_NAME = "model.sd"
 #: What the packed file in every bundle can be opened with, and the module that does it.
 FILE_BACKENDS = {"core": "sparsedevice.runtime.core", "numpy": "sparsedevice.runtime.reference"}
+
+
+@dataclass(frozen=True)
+class ClickTarget:
+    """How a target carries models of clicks.
+
+    Attributes:
+        artefacts: files that an app runs; those that a model does not need are absent.
+        writer: ``module:function(tables, folder) -> names of the files written``.
+        opener: ``module:function(schema, folder) -> ClickScorer``.
+        readme: ``module:function(run, names) -> text`` of the target's own section; "" for none.
+    """
+
+    artefacts: tuple[str, ...]
+    writer: str
+    opener: str
+    readme: str = ""
+
+    def write(self, tables: ClickTables, folder: Path) -> list[str]:
+        """Write the artefact into ``folder`` and return the names of its files."""
+        names: list[str] = _function(self.writer)(tables, folder)
+        return names
+
+    def open(self, schema: ClickSchema, folder: Path) -> ClickScorer:
+        """Open the artefact in ``folder`` with its own runtime."""
+        scorer: ClickScorer = _function(self.opener)(schema, folder)
+        return scorer
+
+    def render_readme(self, run: ClickRun, names: Sequence[str]) -> str:
+        """The target's own section of a bundle's README."""
+        if not self.readme:
+            return ""
+        text: str = _function(self.readme)(run, names)
+        return text
 
 
 @dataclass(frozen=True)
@@ -39,6 +79,7 @@ class Target:
         readme: ``module:function(packed, names, history) -> text`` of the target's own section; "" for none.
         builder: ``module:function(folder)``: compiles what the opener loads, once in a process; "" for none.
         opener: ``module:function(packed, folder) -> Recommender``; "" where the packed file is the artefact.
+        clicks: how it carries models of clicks; None where it does not.
     """
 
     name: str
@@ -56,6 +97,7 @@ class Target:
     builder: str = ""
     opener: str = ""
     readme: str = ""
+    clicks: ClickTarget | None = None
 
     def check(self, *, values: str, layout: str, users: bool, dim: int) -> None:
         """Refuse what this target cannot carry.
@@ -136,6 +178,12 @@ TARGETS: tuple[Target, ...] = (
         writer="sparsedevice.exporters.onnx:write",
         opener="sparsedevice.exporters.onnx:open_artefact",
         readme="sparsedevice.exporters.onnx:render",
+        clicks=ClickTarget(
+            artefacts=("model.onnx", "model.onnx.data"),
+            writer="sparsedevice.exporters.onnx.clicks:write_clicks",
+            opener="sparsedevice.exporters.onnx.clicks:OnnxClicks",
+            readme="sparsedevice.exporters.onnx.clicks:render",
+        ),
     ),
     Target(
         name="onnx-native",

@@ -52,6 +52,7 @@ def profile(path: str | Path, *, k: int = 20, seconds: float = 1.0) -> dict[str,
     from sparsedevice.exporters.targets import PACKED_NAME
 
     bundle = Bundle.load(path)
+    bundle.check_ranks()
     packed = PackedFile.open(bundle.path / PACKED_NAME)
     return {
         "path": str(path),

@@ -26,6 +26,11 @@ _PAGE_BYTES = 4096
 
 
 def write_onnx(packed: PackedFile, folder: Path) -> list[str]:
+    """Write the graph of a packed file's recommender into ``folder``; see :func:`write_graph`."""
+    return write_graph(build_graph(packed), folder)
+
+
+def write_graph(graph: onnx.GraphProto, folder: Path) -> list[str]:
     """Write ``model.onnx``, and ``model.onnx.data`` where the tables are large, into ``folder``.
 
     Both are checked with ``onnx.checker`` and strict shape inference.
@@ -33,7 +38,6 @@ def write_onnx(packed: PackedFile, folder: Path) -> list[str]:
     Returns:
         The names of the files written.
     """
-    graph = build_graph(packed)
     model = helper.make_model(
         graph,
         opset_imports=[helper.make_opsetid("", OPSET)],

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsedevice.errors import BundleError
-from sparsedevice.extras import require
 from sparsedevice.packing import PackedFile
 
 from ..row_recommender import RowRecommender, Rows
+from .session import open_session
 
 
 class OnnxRecommender(RowRecommender):
@@ -34,22 +33,7 @@ class OnnxRecommender(RowRecommender):
             BundleError: if onnxruntime does not accept the model.
         """
         super().__init__(packed)
-        runtime = require("onnxruntime", extra="onnx")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        # Idle threads that spin cost battery; an arena keeps memory that one query needed for ever.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_cpu_mem_arena = False
-        try:
-            if library is not None:
-                options.register_custom_ops_library(str(library))
-            self.session = runtime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise BundleError(
-                f"onnxruntime does not accept {model}: {reason}; export the run again"
-            ) from error
+        self.session = open_session(Path(model), library=library)
         self._inputs = {node.name for node in self.session.get_inputs()}
 
     def top_rows(

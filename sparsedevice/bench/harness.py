@@ -68,6 +68,7 @@ def bench_many(
     from sparsedevice.exporters import Bundle
 
     opened = Bundle.load(bundle)
+    opened.check_ranks()
     results = []
     if target == "qemu-arm64":
         return [count_cell(opened, cell) for cell in cells]

@@ -63,6 +63,7 @@ def measure(
 
     started = time.perf_counter_ns()
     opened = Bundle.load(bundle)
+    opened.check_ranks()
     packed = PackedFile.open(opened.path / "model.sd")
     verify_ms = (time.perf_counter_ns() - started) / 1e6
     backend = settings.backend or opened.target.backend

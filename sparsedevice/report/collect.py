@@ -110,6 +110,8 @@ def _add_bundle(material: Material, path: Path) -> None:
     bundle = Bundle.load(path)
     name = _free(path.name, material.summaries)
     material.summaries[name] = bundle.summary()
+    if bundle.scores_clicks:
+        return
     # The packed file alone is profiled: timing belongs to bench, which says how it was done.
     found = profile(path / PACKED_NAME)
     material.profiles[name] = found

@@ -37,12 +37,23 @@ def test_train_and_evaluate_a_click_log(log: Path, tmp_path: Path, capsys) -> No
     assert code == 0
     assert set(result) == {"auc", "log_loss", "n_rows", "click_rate"}
     assert result["n_rows"] == 40
+    bundle = tmp_path / "bundle"
+    code, text, err = run(capsys, "export", out, "--target", "onnx", "--out", bundle)
+    assert (code, err) == (0, "")
+    assert "auc, artefact" in text
+    code, text, _ = run(capsys, "evaluate", bundle, "--output", "json")
+    assert (code, json.loads(text)["auc"]) == (0, pytest.approx(result["auc"], abs=1e-6))
+    code, text, _ = run(capsys, "report", bundle)
+    assert (code, "auc, artefact" in text) == (0, True)
+    for command in ("bench", "recommend", "profile"):
+        code, _, err = run(capsys, command, bundle)
+        assert (code, err.count("\n"), "model of clicks" in err) == (2, 1, True), (command, err)
     for arguments, message in (
         ((*common, "--temperature", 1), "unknown setting 'temperature' of training on clicks"),
         ((*common, "--label-column", "bought"), "no column 'bought'"),
         ((*common, "--format", "parquet"), "format 'parquet' is unknown for click logs"),
         (("evaluate", out, "--data", log), "leave --data out"),
-        (("export", out, "--target", "onnx"), "a run on a click log"),
+        (("export", out, "--target", "packed"), "does not carry models of clicks; use --target onnx"),
         (("train", log, "--l2", 1), "unknown training setting 'l2'"),
     ):
         code, _, err = run(capsys, *arguments)
