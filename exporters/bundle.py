@@ -107,14 +107,14 @@ class Bundle:
         if backend in FILE_BACKENDS:
             import_module(FILE_BACKENDS[backend])
             return
-        if backend != self.target.backend:
+        if backend not in self.target.backends:
             raise ConfigError(
                 f"{self.path} is a bundle for target {self.target.name!r} and has nothing for backend"
-                f" {backend!r}; use {' or '.join(dict.fromkeys((self.target.backend, *FILE_BACKENDS)))},"
+                f" {backend!r}; use {' or '.join(dict.fromkeys((*self.target.backends, *FILE_BACKENDS)))},"
                 " or export the run for a target of that backend"
             )
         self.target.check_extra()
-        self.target.build(self.path)
+        self.target.build(self.path, backend)
 
     def open(self, backend: str | None = None, *, verify: bool = True) -> Recommender:
         """Open the artefact with its own runtime, or the packed file with another backend.
@@ -131,7 +131,8 @@ class Bundle:
         self.prepare(backend)
         if backend in FILE_BACKENDS:
             return load(self.path / PACKED_NAME, backend, verify=verify)  # type: ignore[arg-type]
-        return self.target.open(PackedFile.open(self.path / PACKED_NAME, verify=verify), self.path)
+        packed = PackedFile.open(self.path / PACKED_NAME, verify=verify)
+        return self.target.open(packed, self.path, backend)
 
     def summary(self) -> dict[str, Any]:
         """What a person wants to know first, flat."""

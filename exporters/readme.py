@@ -50,8 +50,7 @@ print(answer.items)
 
 _WHAT = {
     "model.sd": "the packed file: item rows, ids, titles, how a history becomes a query; used in place",
-    "model.onnx": "the graph: fold-in, scores, exclusion and the k best",
-    "model.onnx.data": "the graph's tables; keep it beside `model.onnx`, which names it",
+    "model.onnx": "the graph: fold-in, scores, exclusion and the k best; its tables are those of `model.sd`",
     "model.pte": "the program: fold-in, scores, exclusion and the k best",
     "sparsedevice.h": "the C core's interface, with a description of every function",
     "sparsedevice.c": "the C core",
@@ -63,7 +62,7 @@ _WHAT = {
     "CMakeLists.txt": "builds the core as a library, and the tools",
     "Makefile": "the same without CMake; also for other machines",
     "sd_rows.h": "puts questions in rows of tensors to the core",
-    "sd_onnx.c": "the operator `com.sparsedevice::ScoreTopK` for onnxruntime",
+    "sd_onnx.c": "the operator `com.sparsedevice::SparseTopK` for onnxruntime",
     "sd_ort.h": "the entries of onnxruntime's C interface that the operator calls",
     "sd_executorch.cpp": "the operator `sparsedevice::score_topk` for ExecuTorch",
     "sd_executorch_run.cpp": "a command-line runner without Python and torch",

@@ -79,6 +79,8 @@ class Target:
         readme: ``module:function(packed, names, history) -> text`` of the target's own section; "" for none.
         builder: ``module:function(folder)``: compiles what the opener loads, once in a process; "" for none.
         opener: ``module:function(packed, folder) -> Recommender``; "" where the packed file is the artefact.
+        native_backend: a further backend that runs the same artefact with the C core as an operator, with a
+            builder and an opener of its own; "" for none.
         clicks: how it carries models of clicks; None where it does not.
     """
 
@@ -97,7 +99,15 @@ class Target:
     builder: str = ""
     opener: str = ""
     readme: str = ""
+    native_backend: str = ""
+    native_builder: str = ""
+    native_opener: str = ""
     clicks: ClickTarget | None = None
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The backends that run the artefact, the target's own first."""
+        return (self.backend, self.native_backend) if self.native_backend else (self.backend,)
 
     def check(self, *, values: str, layout: str, users: bool, dim: int) -> None:
         """Refuse what this target cannot carry.
@@ -147,18 +157,22 @@ class Target:
         text: str = _function(self.readme)(packed, names, history)
         return text
 
-    def build(self, folder: Path) -> None:
-        """Import the target's runtime, and compile what the artefact in ``folder`` needs of it."""
-        if self.opener:
-            import_module(self.opener.split(":")[0])
-        if self.builder:
-            _function(self.builder)(folder)
+    def build(self, folder: Path, backend: str) -> None:
+        """Import a backend's runtime, and compile what the artefact in ``folder`` needs of it."""
+        native = backend == self.native_backend
+        opener = self.native_opener if native else self.opener
+        builder = self.native_builder if native else self.builder
+        if opener:
+            import_module(opener.split(":")[0])
+        if builder:
+            _function(builder)(folder)
 
-    def open(self, packed: PackedFile, folder: Path) -> Recommender:
-        """Open the artefact in ``folder`` with its own runtime."""
-        if not self.opener:
+    def open(self, packed: PackedFile, folder: Path, backend: str = "") -> Recommender:
+        """Open the artefact in ``folder`` with one of the target's backends; "" for its own."""
+        opener = self.native_opener if backend and backend == self.native_backend else self.opener
+        if not opener:
             return load(folder / PACKED_NAME, self.backend)  # type: ignore[arg-type]
-        recommender: Recommender = _function(self.opener)(packed, folder)
+        recommender: Recommender = _function(opener)(packed, folder)
         return recommender
 
 
@@ -169,25 +183,7 @@ TARGETS: tuple[Target, ...] = (
     ),
     Target(
         name="onnx",
-        summary="One graph of standard ONNX operators (opset 18), for onnxruntime on any platform.",
-        artefacts=("model.onnx", "model.onnx.data"),
-        companions=("vocabulary.json",),
-        modules=("onnx", "onnxruntime"),
-        extra="onnx",
-        backend="onnx",
-        writer="sparsedevice.exporters.onnx:write",
-        opener="sparsedevice.exporters.onnx:open_artefact",
-        readme="sparsedevice.exporters.onnx:render",
-        clicks=ClickTarget(
-            artefacts=("model.onnx", "model.onnx.data"),
-            writer="sparsedevice.exporters.onnx.clicks:write_clicks",
-            opener="sparsedevice.exporters.onnx.clicks:OnnxClicks",
-            readme="sparsedevice.exporters.onnx.clicks:render",
-        ),
-    ),
-    Target(
-        name="onnx-native",
-        summary="An ONNX graph around one operator, the C core, with the operator's sources.",
+        summary="One ONNX graph: standard operators (opset 18), or the C core where that is registered.",
         artefacts=("model.onnx", "model.sd"),
         companions=(
             "sparsedevice.h",
@@ -199,11 +195,19 @@ TARGETS: tuple[Target, ...] = (
         ),
         modules=("onnx", "onnxruntime"),
         extra="onnx",
-        backend="onnx-native",
-        writer="sparsedevice.exporters.onnx.native:write_native",
-        builder="sparsedevice.exporters.onnx.native:operator_library",
-        opener="sparsedevice.exporters.onnx.native:open_native",
-        readme="sparsedevice.exporters.onnx.native_readme:render",
+        backend="onnx",
+        writer="sparsedevice.exporters.onnx:write",
+        opener="sparsedevice.exporters.onnx:open_artefact",
+        readme="sparsedevice.exporters.onnx:render",
+        native_backend="onnx-native",
+        native_builder="sparsedevice.exporters.onnx.native:operator_library",
+        native_opener="sparsedevice.exporters.onnx.native:open_native",
+        clicks=ClickTarget(
+            artefacts=("model.onnx", "model.onnx.data"),
+            writer="sparsedevice.exporters.onnx.clicks:write_clicks",
+            opener="sparsedevice.exporters.onnx.clicks:OnnxClicks",
+            readme="sparsedevice.exporters.onnx.clicks:render",
+        ),
     ),
     Target(
         name="c",
@@ -313,7 +317,8 @@ def find_target(name: str) -> Target:
 
 def backends() -> tuple[str, ...]:
     """All backends, each once: those of the packed file, then the targets' own."""
-    return (*FILE_BACKENDS, *(t.backend for t in TARGETS if t.backend not in FILE_BACKENDS))
+    own = (backend for target in TARGETS for backend in target.backends)
+    return tuple(dict.fromkeys((*FILE_BACKENDS, *own)))
 
 
 def _function(place: str) -> Callable[..., Any]:

@@ -70,6 +70,7 @@ def measure(folder: Path, n_items: int, dim: int, *, packed: bool) -> dict[str, 
         history = np.sort(rng.choice(n_items, 20, replace=False))
         feed = {
             "history": history,
+            "user": np.array([-1]),
             "like": np.array([-1]),
             "excluded": history,
             "candidates": np.empty(0, np.int64),
@@ -94,7 +95,7 @@ def measure(folder: Path, n_items: int, dim: int, *, packed: bool) -> dict[str, 
     after = read_memory()
     assert after is not None
     return {
-        "file_bytes": sum(file.stat().st_size for file in folder.glob("model.onnx*")),
+        "file_bytes": sum(file.stat().st_size for file in folder.glob("model.*")),
         "load_ms": load_ms,
         "p50_ms": float(np.median(samples)),
         "min_ms": min(samples),

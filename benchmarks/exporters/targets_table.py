@@ -28,7 +28,7 @@ from benchmarks.exporters.onnx_memory import write_dense
 from sparsedevice.bench import bench
 from sparsedevice.bench.memory import read_memory, release_free_memory, resident_file_bytes
 from sparsedevice.data import Interactions, Split
-from sparsedevice.exporters import export
+from sparsedevice.exporters import export, find_target
 from sparsedevice.packing import FoldIn
 from sparsedevice.run import Run
 from sparsedevice.training.config import TrainConfig
@@ -108,11 +108,16 @@ def measure_dense_executorch(folder: Path, dim: int) -> dict[str, Any]:
     }
 
 
+def _target(arm: str) -> str:
+    """The target of an arm: one graph runs by standard operators and by the core."""
+    return "onnx" if arm == "onnx-native" else arm
+
+
 def prepare(arm: str, folder: Path, run: Run, max_users: int) -> dict[str, Any]:
     """Write an arm's files; returns its accuracy where it has one."""
     n_items, dim = run.items.shape
     if arm in TARGETS:
-        bundle = export(run, arm, folder / "bundle", k=K, max_users=max_users)
+        bundle = export(run, _target(arm), folder / "bundle", k=K, max_users=max_users)
         return dict(bundle.manifest["accuracy"]["folded"] or {})
     if arm.startswith("onnx"):
         write_dense(folder, n_items, dim, whole=arm.endswith("int8"))
@@ -124,7 +129,8 @@ def prepare(arm: str, folder: Path, run: Run, max_users: int) -> dict[str, Any]:
 def measure(arm: str, folder: Path, n_items: int, dim: int) -> dict[str, Any]:
     """One arm's figures, in this process."""
     if arm in TARGETS:
-        got = bench(folder / "bundle", k=K, repetitions=30, min_seconds=2.0)
+        backend = find_target(_target(arm)).native_backend if arm == "onnx-native" else None
+        got = bench(folder / "bundle", backend=backend, k=K, repetitions=30, min_seconds=2.0)
         return {
             "file_bytes": got["file_bytes"],
             "load_ms": got["load_ms"],

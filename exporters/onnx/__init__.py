@@ -8,6 +8,7 @@ from sparsedevice.packing import PackedFile
 
 from ..vocabulary_file import VOCABULARY_NAME, write_vocabulary
 from .model import MODEL_NAME, write_onnx
+from .native import write_operator
 from .readme import render
 from .recommender import OnnxRecommender
 
@@ -15,8 +16,8 @@ __all__ = ["OnnxRecommender", "open_artefact", "render", "write", "write_onnx"]
 
 
 def write(packed: PackedFile, folder: Path) -> list[str]:
-    """Write the model, and the ids and titles by row for apps that have no reader of packed files."""
-    names = write_onnx(packed, folder)
+    """Write the model, the operator's sources, and ids and titles for apps that read no packed files."""
+    names = [*write_onnx(packed, folder), *write_operator(folder)]
     write_vocabulary(packed, folder)
     return [*names, VOCABULARY_NAME]
 

@@ -1,4 +1,4 @@
-"""A thin layer over ``onnx.helper``: nodes in order, fresh names, each constant stored once."""
+"""A thin layer over ``onnx.helper``: nodes in order, fresh names, each constant there once."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 INT32, INT64 = TensorProto.INT32, TensorProto.INT64
-FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
+FLOAT, DOUBLE, BOOL = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.BOOL
 
 
 class Builder:
-    """Nodes and constants of a graph that grows.
+    """Nodes and constants of a graph, or of a function, that grows.
 
     Args:
         prefix: begins the made-up names, so that those of a body do not hide those of the graph around it.
+        function: constants are nodes, as a function has no initializers.
     """
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", *, function: bool = False) -> None:
         self._prefix = prefix
+        self._function = function
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -54,12 +56,12 @@ class Builder:
         """Add a Cast."""
         return self.op("Cast", value, to=to)
 
-    def constant(self, value: ArrayLike, dtype: Any) -> str:
-        """A small constant; equal ones share one initializer."""
+    def constant(self, value: ArrayLike, dtype: Any, *, name: str = "") -> str:
+        """A constant; equal ones without a name of their own are there once."""
         array = np.asarray(value, dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
-        if key not in self._constants:
-            self._constants[key] = self.table(f"{self._prefix}constant_{len(self._constants)}", array)
+        if name or key not in self._constants:
+            self._constants[key] = self.table(name or f"{self._prefix}constant_{len(self._constants)}", array)
         return self._constants[key]
 
     def ints(self, *values: int) -> str:
@@ -67,6 +69,10 @@ class Builder:
         return self.constant(values, np.int64)
 
     def table(self, name: str, array: NDArray[Any]) -> str:
-        """A named initializer."""
-        self.initializers.append(numpy_helper.from_array(array, name))
+        """A named initializer; in a function a constant."""
+        tensor = numpy_helper.from_array(array, name)
+        if self._function:
+            self.nodes.append(helper.make_node("Constant", [], [name], name=f"{name}/Constant", value=tensor))
+        else:
+            self.initializers.append(tensor)
         return name

@@ -1,40 +1,22 @@
-"""Sums over chosen rows, and gradient steps on the user's vector, as ONNX operators."""
+"""What follows the weighted sum of a history, as ONNX operators: gradient steps, or a ridge solved."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from onnx import helper
 
-from sparsedevice.packing import PackedFile, Steps
+from sparsedevice.packing import PackedFile, Ridge, Steps
 
-from ..blocks import Group
-from .builder import DOUBLE, FLOAT, INT64, Builder
+from .builder import BOOL, DOUBLE, FLOAT, INT64, Builder
 from .query import float_query, whole_query
-
-
-def weighted_sum(b: Builder, dim: int, groups: Sequence[Group], chosen: str, weight: str) -> str:
-    """float64[dim]: sum of weight times row over the chosen rows, in the order of rows and of columns."""
-    columns, products = [], []
-    for inside, row_columns, values in _gathered(b, groups, chosen):
-        here = b.op("Unsqueeze", b.op("Where", inside, weight, b.constant(0.0, np.float64)), b.ints(1))
-        products.append(b.op("Reshape", b.op("Mul", here, values), b.ints(-1)))
-        columns.append(b.op("Reshape", row_columns, b.ints(-1)))
-    return scatter_sum(b, dim, _concat(b, columns), _concat(b, products))
-
-
-def scatter_sum(b: Builder, dim: int, columns: str, products: str) -> str:
-    """float64[dim]: products added up by column."""
-    zeros = b.constant(np.zeros(dim), np.float64)
-    return b.op("ScatterElements", zeros, columns, products, axis=0, reduction="add")
+from .rows import Entries, Table, products_with, weighted_sum
 
 
 def refine(
     b: Builder,
     rule: Steps,
     packed: PackedFile,
-    groups: Sequence[Group],
+    items: Table,
     folded: tuple[str, str, str, str],
 ) -> str:
     """float64[dim]: the query after the gradient steps (docs/architecture.md, "Fold-in").
@@ -43,7 +25,7 @@ def refine(
         b: the graph.
         rule: the steps.
         packed: the file.
-        groups: its rows, stored.
+        items: its rows.
         folded: names of the history's rows int64[h] (n stands for none), of the sum of their weights, of
             their weighted sum, and of the query to start from.
     """
@@ -61,8 +43,9 @@ def refine(
     lengths = b.table("fold_lengths", np.array([rule.step_length(step) for step in range(rule.count)]))
 
     body = Builder("step/")
-    e = _powers(body, rule, packed, groups)
-    pull = weighted_sum(body, dim, groups, "sample", body.op("Mul", e, "sample_scales"))
+    entries = items.gather(body, "sample")
+    e = _powers(body, rule, packed, entries)
+    pull = weighted_sum(body, dim, entries, body.op("Mul", e, "sample_scales"))
     total = body.op("ReduceSum", e, keepdims=0)
     some = body.op("Greater", total, body.constant(0.0, np.float64))
     pull = body.op("Div", pull, body.op("Where", some, total, body.constant(1.0, np.float64)))
@@ -82,18 +65,74 @@ def refine(
     return b.op("Where", usable, "refined", start)
 
 
-def _powers(b: Builder, rule: Steps, packed: PackedFile, groups: Sequence[Group]) -> str:
+def solve(
+    b: Builder, rule: Ridge, dim: int, matrix: str, entries: Entries, folded: tuple[str, str, str]
+) -> str:
+    """float64[dim]: conjugate gradients on ``(penalty + matrix + sum of weight v v') q = sum of weight v``.
+
+    Args:
+        b: the graph.
+        rule: penalty and number of steps.
+        dim: columns.
+        matrix: name of the fold-in matrix, float64[dim, dim]; "" for none.
+        entries: the history's rows, stored values.
+        folded: names of the rows' scales and of weight times scale, float64[h], and of the right side.
+    """
+    scale, weight, right = folded
+    body = Builder("ridge/")
+    product = body.op("Mul", body.constant(np.float32(rule.penalty), np.float64), "p")
+    if matrix:
+        product = body.op("Add", product, body.op("MatMul", matrix, "p"))
+    along = body.op("Mul", scale, products_with(body, entries, "p"))
+    product = body.op("Add", product, weighted_sum(body, dim, entries, body.op("Mul", weight, along)))
+    zero, one = body.constant(0.0, np.float64), body.constant(1.0, np.float64)
+    curvature = _dot(body, "p", product)
+    curved = body.op("Greater", curvature, zero)
+    alpha = body.op("Where", curved, body.op("Div", "square", body.op("Where", curved, curvature, one)), zero)
+    body.op("Add", "q", body.op("Mul", alpha, "p"), name="new_q")
+    body.op("Sub", "r", body.op("Mul", alpha, product), name="new_r")
+    after = _dot(body, "new_r", "new_r")
+    body.op("Add", "new_r", body.op("Mul", body.op("Div", after, "square"), "p"), name="new_p")
+    body.op("Identity", after, name="new_square")
+    body.op("And", curved, body.op("Greater", after, zero), name="go_on")
+    value = helper.make_tensor_value_info
+    state = ("q", "r", "p")
+    graph = helper.make_graph(
+        body.nodes,
+        "ridge",
+        [
+            value("step", INT64, []),
+            value("more", BOOL, []),
+            *(value(name, DOUBLE, [dim]) for name in state),
+            value("square", DOUBLE, []),
+        ],
+        [
+            value("go_on", BOOL, []),
+            *(value(f"new_{name}", DOUBLE, [dim]) for name in state),
+            value("new_square", DOUBLE, []),
+        ],
+        body.initializers,
+    )
+    square = _dot(b, right, right)
+    some = b.op("Greater", square, b.constant(0.0, np.float64))
+    start = [b.constant(np.zeros(dim), np.float64), right, right, square]
+    trips = b.constant(rule.iterations, np.int64)
+    b.node("Loop", [trips, some, *start], ["solved", "rest", "direction", "rest_square"], body=graph)
+    return "solved"
+
+
+def _dot(b: Builder, x: str, y: str) -> str:
+    return b.op("ReduceSum", b.op("Mul", x, y), keepdims=0)
+
+
+def _powers(b: Builder, rule: Steps, packed: PackedFile, entries: Entries) -> str:
     """float64[rows]: e^(sharpness (score - 1)) of the sample's rows, 0 for those of the history."""
     scales = b.op("Gather", "item_scales", "sample")
     b.op("Cast", scales, to=DOUBLE, name="sample_scales")
     whole = packed.values in ("int8", "int4")
     query, query_scale = (whole_query if whole else float_query)(b, "query", packed.similarity)
     query = b.cast(query, DOUBLE)
-    scores = b.constant(np.zeros(rule.rows), np.float64)
-    for inside, columns, values in _gathered(b, groups, "sample"):
-        products = b.op("Mul", values, b.op("Gather", query, columns))
-        sums = b.op("ReduceSum", products, b.ints(1), keepdims=0)
-        scores = b.op("Where", inside, sums, scores)
+    scores = products_with(b, entries, query)
     scores = b.op("Mul", b.cast(scores, FLOAT), scales)
     if query_scale:
         scores = b.op("Mul", scores, query_scale)
@@ -119,28 +158,4 @@ def _exponential(b: Builder, x: str) -> str:
 
 
 def _length(b: Builder, vector: str) -> str:
-    return b.op("Sqrt", b.op("ReduceSum", b.op("Mul", vector, vector), keepdims=0))
-
-
-def _gathered(b: Builder, groups: Sequence[Group], chosen: str) -> list[tuple[str, str, str]]:
-    """For each group: which of the chosen rows it has, bool[h], their columns and values [h, width]."""
-    found = []
-    for i, group in enumerate(groups):
-        local = b.op("Sub", chosen, b.ints(group.start))
-        inside = b.op(
-            "And", b.op("GreaterOrEqual", local, b.ints(0)), b.op("Less", local, b.ints(group.n_rows))
-        )
-        at = b.op("Where", inside, local, b.ints(0))
-        block = b.op("Div", at, b.ints(group.block_rows))
-        lane = b.op("Sub", at, b.op("Mul", block, b.ints(group.block_rows)))
-        where = b.op(
-            "Concat", b.op("Unsqueeze", block, b.ints(1)), b.op("Unsqueeze", lane, b.ints(1)), axis=1
-        )
-        values = b.cast(b.op("GatherND", f"values_{i}", where), DOUBLE)
-        columns = b.cast(b.op("GatherND", f"columns_{i}", where), INT64)
-        found.append((inside, columns, values))
-    return found
-
-
-def _concat(b: Builder, names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else b.op("Concat", *names, axis=0)
+    return b.op("Sqrt", _dot(b, vector, vector))

@@ -1,4 +1,4 @@
-"""The ONNX graph around the operator ``com.sparsedevice::ScoreTopK``, and the operator's library."""
+"""The operator ``com.sparsedevice::SparseTopK`` over the C core: its sources, and its library."""
 
 from __future__ import annotations
 
@@ -7,70 +7,30 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-import onnx
-from onnx import TensorProto, helper
-
-from sparsedevice import __version__
-from sparsedevice.files import atomic_file
 from sparsedevice.packing import PackedFile
 
 from ..c import SOURCE_NAME, write_core
 from ..compiler import find_compiler, run_compiler
 from ..native import ROWS_HEADER
-from ..targets import PACKED_NAME
-from ..vocabulary_file import VOCABULARY_NAME, write_vocabulary
-from .graph import IR_VERSION, OPSET, graph_inputs, graph_outputs
 from .model import MODEL_NAME
 from .recommender import OnnxRecommender
 
 SOURCES = Path(__file__).parent / "csrc"
 OPERATOR_NAME, ABI_NAME = "sd_onnx.c", "sd_ort.h"
-DOMAIN = "com.sparsedevice"
 _FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
-def write_native(packed: PackedFile, folder: Path) -> list[str]:
-    """Write the graph and the operator's sources into ``folder``, where the packed file is.
-
-    The graph holds no table: its one initializer is the packed file itself, as external data.
+def write_operator(folder: Path) -> list[str]:
+    """Write the operator's sources into ``folder``.
 
     Returns:
         The names of the files written.
     """
-    model = TensorProto(
-        name="model",
-        data_type=TensorProto.UINT8,
-        dims=[len(packed.data)],
-        data_location=TensorProto.EXTERNAL,
-    )
-    for key, value in (("location", PACKED_NAME), ("offset", "0"), ("length", str(len(packed.data)))):
-        entry = model.external_data.add()
-        entry.key, entry.value = key, value
-    inputs = graph_inputs(users=True)
-    node = helper.make_node(
-        "ScoreTopK",
-        ["model", *(value.name for value in inputs)],
-        ["rows", "scores"],
-        name="recommend",
-        domain=DOMAIN,
-    )
-    graph = helper.make_graph([node], "sparsedevice", inputs, graph_outputs(), [model])
-    proto = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, 1)],
-        ir_version=IR_VERSION,
-        producer_name="sparsedevice",
-        producer_version=__version__,
-    )
-    with atomic_file(folder / MODEL_NAME) as file:
-        file.write(proto.SerializeToString(deterministic=True))
-    onnx.checker.check_model(folder / MODEL_NAME)
-    names = [MODEL_NAME, *write_core(folder)]
+    names = write_core(folder)
     for source in (ROWS_HEADER, SOURCES / ABI_NAME, SOURCES / OPERATOR_NAME):
         (folder / source.name).write_bytes(source.read_bytes())
         names.append(source.name)
-    write_vocabulary(packed, folder)
-    return [*names, VOCABULARY_NAME]
+    return names
 
 
 def open_native(packed: PackedFile, folder: Path) -> OnnxRecommender:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sparsedevice.errors import BundleError
 from sparsedevice.packing import PackedFile
 
 from ..row_recommender import RowRecommender, Rows
@@ -26,7 +27,7 @@ class OnnxRecommender(RowRecommender):
         Args:
             packed: the packed file that the model was made of.
             model: the ``.onnx`` file.
-            library: a library of operators that the model needs.
+            library: a library of operators that the session shall use instead of the model's functions.
 
         Raises:
             MissingExtraError: if onnxruntime is not installed.
@@ -34,12 +35,16 @@ class OnnxRecommender(RowRecommender):
         """
         super().__init__(packed)
         self.session = open_session(Path(model), library=library)
-        self._inputs = {node.name for node in self.session.get_inputs()}
+        self._model = model
 
     def top_rows(
         self, *, history: Rows, user: int, like: int, excluded: Rows, candidates: Rows | None, k: int
     ) -> tuple[Rows, NDArray[np.float32]]:
-        """See :meth:`RowRecommender.top_rows`."""
+        """See :meth:`RowRecommender.top_rows`.
+
+        Raises:
+            BundleError: if the model fails, the packed file beside it being another one, say.
+        """
         if candidates is not None and not len(candidates):
             # To the graph no candidates means all of them.
             return np.empty(0, np.int64), np.empty(0, np.float32)
@@ -51,6 +56,9 @@ class OnnxRecommender(RowRecommender):
             "candidates": np.empty(0, np.int64) if candidates is None else candidates,
             "k": np.array([k]),
         }
-        wanted = {name: value for name, value in feed.items() if name in self._inputs}
-        rows, scores = self.session.run(["rows", "scores"], wanted)
+        try:
+            rows, scores = self.session.run(["rows", "scores"], feed)
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise BundleError(f"{self._model} does not run: {reason}; export the run again") from error
         return rows, scores

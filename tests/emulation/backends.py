@@ -24,7 +24,7 @@ _NAMES = {dtype: name for name, dtype in _TORCH.items()}
 
 
 def cross_compile_onnx_operator(sources: Path, library: Path) -> None:
-    """The operator of an ``onnx-native`` bundle, for arm64."""
+    """The operator of an ``onnx`` bundle, for arm64."""
     parts = [sources / onnx_native.OPERATOR_NAME, sources / SOURCE_NAME, "-o", library]
     _compile([arm64.compiler("CC"), *onnx_native._FLAGS, "-O1", f"-I{sources}", *parts])
 

@@ -67,19 +67,16 @@ def open_with(onnx_server, executorch_server, tmp_path_factory):
 
     def open_(name, path):
         packed = PackedFile.open(path)
-        place = folder / f"{name}-{hash(path.read_bytes()):x}"
+        kind = "onnx" if name == "onnx-native" else name  # one graph, run two ways
+        place = folder / f"{kind}-{hash(path.read_bytes()):x}"
         fresh = not place.exists()
         place.mkdir(exist_ok=True)
-        if name == "onnx":
+        if name.startswith("onnx"):
             if fresh:
                 write_onnx(packed, place)
-            return backends.OnnxArm64(packed, place / "model.onnx", onnx_server)
-        if name == "onnx-native":
-            if fresh:
-                (place / "model.sd").write_bytes(path.read_bytes())
-                onnx_native.write_native(packed, place)
-            library = folder / "libsd_onnx.so"
-            if not library.exists():
+                onnx_native.write_operator(place)
+            library = folder / "libsd_onnx.so" if name == "onnx-native" else None
+            if library is not None and not library.exists():
                 backends.cross_compile_onnx_operator(place, library)
             return backends.OnnxArm64(packed, place / "model.onnx", onnx_server, library)
         if name == "executorch":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import onnx
 import onnxruntime
@@ -11,60 +9,14 @@ import pytest
 import scipy.sparse as sp
 
 from sparsedevice.errors import BundleError
-from sparsedevice.exporters.blocks import MAX_GROUPS, cut
 from sparsedevice.exporters.onnx import OnnxRecommender, write_onnx
-from sparsedevice.exporters.onnx.model import DATA_NAME, INLINE_BYTES
+from sparsedevice.exporters.onnx.graph import DOMAIN
 from sparsedevice.packing import FoldIn, PackedFile, pack
-from sparsedevice.packing.quantize import Rows
-from sparsedevice.runtime.reference import NumpyRecommender
+from sparsedevice.packing.format import Kind
 
 
-def rows_of(lengths: np.ndarray, dim: int, seed: int = 0) -> Rows:
+def write_table(path, n, dim, *, values="int8", k=6, fold_in=None, seed=0):
     rng = np.random.default_rng(seed)
-    columns = np.concatenate([np.sort(rng.choice(dim, n, replace=False)) for n in lengths] or [[]])
-    indptr = np.concatenate(([0], np.cumsum(lengths)))
-    values = rng.integers(1, 128, len(columns)).astype(np.int8)
-    return Rows(indptr, columns.astype(np.int32), values, np.ones(len(lengths), np.float32), dim)
-
-
-@pytest.mark.parametrize(
-    "lengths",
-    [
-        np.array([3]),
-        np.zeros(700, int),
-        np.sort(np.random.default_rng(0).integers(0, 40, 5003))[::-1],
-        np.random.default_rng(1).integers(0, 40, 5003),
-        np.repeat([64, 6, 1], [10, 20_000, 3]),
-    ],
-)
-def test_blocks_hold_every_entry_once(lengths):
-    rows = rows_of(lengths, 64)
-    groups = cut(rows)
-    assert groups[0].start == 0
-    assert len(groups) <= MAX_GROUPS
-    assert len({group.block_rows for group in groups}) == 1
-    padded = sum(group.n_rows for group in groups)
-    assert 0 <= padded - len(lengths) < groups[0].block_rows
-    for before, after in pairwise(groups):
-        assert after.start == before.start + before.n_rows
-    entries = []
-    for group in groups:
-        block, lane, place = np.nonzero(group.values)
-        row = group.start + block * group.block_rows + lane
-        entries.append(np.stack((row, group.columns[block, lane, place], group.values[block, lane, place])))
-        assert not group.columns[group.values == 0].any()
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    np.testing.assert_array_equal(np.concatenate(entries, 1), np.stack((owner, rows.columns, rows.values)))
-
-
-def test_sorted_rows_need_little_padding():
-    lengths = np.sort(np.random.default_rng(0).poisson(6.4, 50_000))[::-1]
-    groups = cut(rows_of(lengths, 64))
-    assert sum(group.values.size for group in groups) < 1.15 * lengths.sum()
-
-
-def write_table(path, n, dim, *, values="int8", k=6, fold_in=None):
-    rng = np.random.default_rng(0)
     columns = rng.integers(0, dim, n * k).astype(np.int32)
     data = rng.normal(size=n * k).astype(np.float32)
     table = sp.csr_array((data, columns, k * np.arange(n + 1)), shape=(n, dim))
@@ -74,21 +26,48 @@ def write_table(path, n, dim, *, values="int8", k=6, fold_in=None):
 
 
 @pytest.mark.parametrize("values", ["int8", "int4", "f16", "f32"])
-def test_only_standard_operators_and_packed_tables(tmp_path, values):
+def test_one_function_of_standard_operators_over_the_packed_tables(tmp_path, values):
     packed = write_table(tmp_path / "model.sd", 3000, 64, values=values)
-    names = write_onnx(packed, tmp_path)
-    model = onnx.load(tmp_path / names[0])
-    onnx.checker.check_model(model, full_check=True)
+    assert write_onnx(packed, tmp_path) == ["model.onnx"]
+    model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
+    onnx.checker.check_model(tmp_path / "model.onnx", full_check=True)
     inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     assert [node.name for node in inferred.graph.output] == ["rows", "scores"]
-    assert [(o.domain, o.version >= 18) for o in model.opset_import] == [("", True)]
-    assert {node.domain for node in nodes_of(model.graph)} == {""}
-    # Nothing in the graph has the size of the dense table, and the tables keep their packed types.
-    assert max(int(np.prod(t.dims)) for t in model.graph.initializer) < packed.n_items * packed.dim / 4
-    stored = {t.name.split("_")[0]: t.data_type for t in model.graph.initializer}
-    assert stored["columns"] == onnx.TensorProto.UINT8
-    wanted = {"f16": onnx.TensorProto.FLOAT16, "f32": onnx.TensorProto.FLOAT}
-    assert stored["values"] == wanted.get(values, onnx.TensorProto.INT8)
+    assert [(o.domain, o.version >= 18) for o in model.opset_import] == [("", True), (DOMAIN, False)]
+    (node,), (function,) = model.graph.node, model.functions
+    assert (node.domain, node.op_type) == (function.domain, function.name) == (DOMAIN, "SparseTopK")
+    inside = list(nodes_of(function))
+    assert {node.domain for node in inside} == {""}
+    # The tables keep their packed types, and nothing inside the function has the size of one.
+    stored = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    assert stored["item_columns"] == onnx.TensorProto.UINT8
+    wanted = {"f16": "FLOAT16", "f32": "FLOAT", "int8": "INT8", "int4": "UINT8"}[values]
+    assert stored["item_values"] == onnx.TensorProto.DataType.Value(wanted)
+    assert max(len(tensor.raw_data) for tensor in constants_of(inside)) < 8 * packed.n_items
+
+
+def test_no_byte_of_the_packed_file_is_there_twice(tmp_path):
+    sizes = {}
+    for values in ("int8", "int4"):
+        packed = write_table(tmp_path / "model.sd", 20_000, 64, values=values)
+        write_onnx(packed, tmp_path)
+        assert (tmp_path / "model.onnx").stat().st_size < 25_000
+        model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
+        outside = {t.name: t for t in model.graph.initializer if t.external_data}
+        assert {t.name for t in model.graph.initializer} - set(outside) == {"head"}
+        for name, tensor in outside.items():
+            entries = {entry.key: entry.value for entry in tensor.external_data}
+            assert entries["location"] == "model.sd"
+            at, length = int(entries["offset"]), int(entries["length"])
+            if name == "model":
+                assert (at, length) == (0, len(packed.data))
+            else:
+                section = packed.sections[Kind[name.upper()]]
+                assert (at, length) == (section.offset, section.length)
+                sizes[values, name] = length
+    # Two four-bit values in a byte.
+    assert 2 * sizes["int4", "item_values"] == sizes["int4", "item_columns"]
+    assert sizes["int8", "item_values"] == sizes["int8", "item_columns"]
 
 
 def nodes_of(graph):
@@ -99,38 +78,27 @@ def nodes_of(graph):
                 yield from nodes_of(attribute.g)
 
 
-def test_onnxruntime_does_not_expand_the_tables(tmp_path):
+def constants_of(nodes):
+    for node in nodes:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.g.initializer
+
+
+@pytest.mark.parametrize("values", ["int8", "int4"])
+def test_onnxruntime_does_not_expand_the_tables(tmp_path, values):
     """The optimised graph is no larger than ours: nothing was folded, nothing prepacked."""
-    packed = write_table(tmp_path / "model.sd", 20_000, 64)
+    packed = write_table(tmp_path / "model.sd", 20_000, 64, values=values)
     write_onnx(packed, tmp_path)
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     onnxruntime.InferenceSession(tmp_path / "model.onnx", options, providers=["CPUExecutionProvider"])
-    model = onnx.load(tmp_path / "model.onnx")
     optimised = onnx.load(tmp_path / "optimised.onnx")
-
-    def tables(graph):
-        return sum(len(t.raw_data) for t in graph.initializer)
-
-    assert tables(optimised.graph) <= tables(model.graph) + 4096
-
-
-def test_large_tables_lie_beside_the_graph(tmp_path):
-    packed = write_table(tmp_path / "model.sd", 100_000, 64)
-    assert packed.nnz * 2 > INLINE_BYTES / 2
-    assert write_onnx(packed, tmp_path) == ["model.onnx", DATA_NAME]
-    model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
-    outside = [t for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
-    assert outside
-    for tensor in outside:
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        assert entries["location"] == DATA_NAME
-        assert int(entries["offset"]) % 4096 == 0
-    assert (tmp_path / "model.onnx").stat().st_size < 100_000
-    got = OnnxRecommender(packed, tmp_path / "model.onnx").recommend(history=["5", "77"], k=20)
-    wanted = NumpyRecommender(packed).recommend(history=["5", "77"], k=20)
-    assert got.items == wanted.items
-    assert got.scores.tobytes() == wanted.scores.tobytes()
+    kept = {t.name: len(t.raw_data) for t in optimised.graph.initializer}
+    # The file as a whole is the operator's input, and gone where the function runs.
+    assert "model" not in kept
+    assert sum(kept.values()) <= len(packed.data)
 
 
 @pytest.mark.parametrize("fold_in", [None, "matrix"])
@@ -144,9 +112,8 @@ def test_rows_outside_the_table_are_ignored(tmp_path, fold_in):
     def run(**changes):
         empty = np.empty(0, np.int64)
         lists = dict.fromkeys(("history", "excluded", "candidates"), empty)
-        return session.run(
-            ["rows", "scores"], {**lists, "like": np.array([-1]), "k": np.array([9]), **changes}
-        )
+        one = dict.fromkeys(("user", "like"), np.array([-1]))
+        return session.run(["rows", "scores"], {**lists, **one, "k": np.array([9]), **changes})
 
     for name in ("history", "excluded", "candidates"):
         tame = np.array([699, 0])

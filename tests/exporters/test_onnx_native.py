@@ -1,4 +1,4 @@
-"""The onnxruntime operator over the C core: conformance, size, and what it ignores."""
+"""The onnxruntime operator over the C core: that it is what runs, and what it ignores and refuses."""
 
 from __future__ import annotations
 
@@ -6,44 +6,39 @@ import shutil
 import subprocess
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 
 from sparsedevice.errors import BundleError
-from sparsedevice.exporters.onnx import native
-from sparsedevice.packing import PackedFile
+from sparsedevice.exporters.onnx import native, open_artefact, write_onnx
 from tests.exporters.test_onnx_graph import write_table
-from tests.runtime.conformance import CHECKS, Subject
 
 
-def open_(path):
-    packed = PackedFile.open(path)
-    folder = path.with_suffix(".native")
-    folder.mkdir(exist_ok=True)
-    (folder / "model.sd").write_bytes(path.read_bytes())
-    native.write_native(packed, folder)
-    return native.open_native(packed, folder)
+def write(packed, folder):
+    write_onnx(packed, folder)
+    native.write_operator(folder)
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_conformance(check, tmp_path):
-    check(Subject(open_, tmp_path))
+def replace_file(path, content):
+    """Another file of that name; who has the old one mapped keeps it."""
+    path.unlink()
+    path.write_bytes(content)
 
 
-def test_the_graph_holds_no_table(tmp_path):
-    packed = write_table(tmp_path / "model.sd", 5000, 64)
-    native.write_native(packed, tmp_path)
-    assert (tmp_path / "model.onnx").stat().st_size < 2048
-    model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
-    (tensor,) = model.graph.initializer
-    assert {e.key: e.value for e in tensor.external_data}["location"] == "model.sd"
-    onnx.shape_inference.infer_shapes(model, check_type=True)
+def test_a_registered_operator_runs_instead_of_the_function(tmp_path):
+    """Proved by a packed file that only the core refuses: its section table is damaged."""
+    packed = write_table(tmp_path / "model.sd", 700, 16, k=4)
+    write(packed, tmp_path)
+    damaged = bytearray(packed.data.tobytes())
+    damaged[70] ^= 1
+    replace_file(tmp_path / "model.sd", damaged)
+    assert len(open_artefact(packed, tmp_path).recommend(history=["5"], k=3)) == 3
+    with pytest.raises(BundleError, match="running SparseTopK node"):
+        native.open_native(packed, tmp_path).recommend(history=["5"], k=3)
 
 
 def test_rows_outside_the_table_are_ignored(tmp_path):
     packed = write_table(tmp_path / "model.sd", 5000, 64)
-    native.write_native(packed, tmp_path)
+    write(packed, tmp_path)
     session = native.open_native(packed, tmp_path).session
     empty, one = np.empty(0, np.int64), np.array([-1])
 
@@ -64,39 +59,34 @@ def test_rows_outside_the_table_are_ignored(tmp_path):
     np.testing.assert_array_equal(run(like=np.array([5000]), user=np.array([7]))[0], run()[0])
 
 
-def test_a_damaged_file_and_wrong_inputs_are_refused(tmp_path):
+@pytest.mark.parametrize("open_", [open_artefact, native.open_native])
+def test_another_file_and_wrong_inputs_are_refused(tmp_path, open_):
     packed = write_table(tmp_path / "model.sd", 700, 16, k=4)
-    native.write_native(packed, tmp_path)
-    recommender = native.open_native(packed, tmp_path)
-    damaged = bytearray(packed.data.tobytes())
-    damaged[20] ^= 1
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "model.sd").write_bytes(damaged)
-    (tmp_path / "other" / "model.onnx").write_bytes((tmp_path / "model.onnx").read_bytes())
-    options = onnxruntime.SessionOptions()
-    options.register_custom_ops_library(str(native.operator_library(tmp_path)))
-    broken = onnxruntime.InferenceSession(
-        tmp_path / "other" / "model.onnx", options, providers=["CPUExecutionProvider"]
-    )
+    write(packed, tmp_path)
+    session = open_(packed, tmp_path).session
     empty, one = np.empty(0, np.int64), np.array([-1])
     lists = dict.fromkeys(("history", "excluded", "candidates"), empty)
     feed = {**lists, "user": one, "like": one, "k": np.array([9])}
-    with pytest.raises(Exception, match="the packed file beside the graph is damaged"):
-        broken.run(None, feed)
-    assert len(recommender.session.run(None, feed)[0]) == 9
+    assert len(session.run(None, feed)[0]) == 9
     with pytest.raises(Exception, match=r"one element each|Got: 2 Expected: 1"):
-        recommender.session.run(None, {**feed, "k": np.array([9, 9])})
-    # A packed file that is shorter than the graph says never reaches the operator.
-    (tmp_path / "other" / "model.sd").write_bytes(damaged[:-64])
-    with pytest.raises(BundleError, match="onnxruntime does not accept"):
-        native.OnnxRecommender(
-            packed, tmp_path / "other" / "model.onnx", library=native.operator_library(tmp_path)
-        )
+        session.run(None, {**feed, "k": np.array([9, 9])})
+    del session
+    other = write_table(tmp_path / "other.sd", 700, 16, k=4, seed=1)
+    longer = other.data.tobytes() + bytes(max(0, len(packed.data) - len(other.data)))
+    replace_file(tmp_path / "model.sd", longer)
+    with pytest.raises(BundleError, match=r"model\.sd is damaged or not the file of this graph") as caught:
+        open_(packed, tmp_path).recommend(history=["5"], k=3)
+    assert "\n" not in str(caught.value)
+    # A packed file that is shorter than the graph says never reaches an operator.
+    replace_file(tmp_path / "model.sd", packed.data.tobytes()[:-64])
+    with pytest.raises(BundleError, match="onnxruntime does not accept") as caught:
+        open_(packed, tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_it_compiles_without_warnings_here_and_for_arm64(tmp_path):
     packed = write_table(tmp_path / "model.sd", 700, 16, k=4)
-    native.write_native(packed, tmp_path)
+    write(packed, tmp_path)
     for compiler in ("gcc", "clang", "aarch64-linux-gnu-gcc"):
         if shutil.which(compiler):
             subprocess.run(
@@ -104,10 +94,3 @@ def test_it_compiles_without_warnings_here_and_for_arm64(tmp_path):
                 cwd=tmp_path,
                 check=True,
             )
-
-
-def test_without_its_operator_the_graph_is_refused(tmp_path):
-    packed = write_table(tmp_path / "model.sd", 700, 16, k=4)
-    native.write_native(packed, tmp_path)
-    with pytest.raises(BundleError, match="onnxruntime does not accept"):
-        native.OnnxRecommender(packed, tmp_path / "model.onnx")

@@ -1,18 +1,19 @@
-/* com.sparsedevice::ScoreTopK for onnxruntime: the C core on the bytes of a packed file that the
- * graph holds.
+/* com.sparsedevice::SparseTopK for onnxruntime: the C core on the bytes of a packed file.
  *
- *   ScoreTopK(model uint8[bytes], history, user, like, excluded, candidates, k int64[]) -> rows
- * int64, scores float
+ *   SparseTopK(model uint8[bytes], head uint8[64], history, user, like, excluded, candidates, k
+ *              int64[], ...) -> rows int64, scores float
  *
- * user, like and k have one element. What is out of range is ignored; an empty list of candidates
- * means all rows. */
+ * The graph has a function of this name, of standard operators; a session that has this library
+ * registered runs the core instead. model is the packed file and head what it must begin with; what
+ * comes after k are its sections as tensors, for the function. user, like and k have one element.
+ * What is out of range is ignored; an empty list of candidates means all rows. */
 #include "sd_ort.h"
 #include "sd_rows.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
-enum { MODEL, HISTORY, USER, LIKE, EXCLUDED, CANDIDATES, K, INPUTS };
+enum { MODEL, HEAD, HISTORY, USER, LIKE, EXCLUDED, CANDIDATES, K, INPUTS };
 
 /* One input: its first element and how many there are. Returns 0 where onnxruntime refuses. */
 static int read_input(const OrtApi *api, const OrtContext *context, size_t index, void **data,
@@ -49,11 +50,11 @@ static OrtStatus *answer(const OrtApi *api, OrtContext *context, const sd_model 
     if (!rows || !scores ||
         sd_rows_top(model, lists[HISTORY], lists[USER].rows[0], lists[LIKE].rows[0],
                     lists[EXCLUDED], lists[CANDIDATES], k, rows, scores, &found))
-        status = ORT_CREATE_STATUS(api)(ORT_FAIL, "ScoreTopK: out of memory");
+        status = ORT_CREATE_STATUS(api)(ORT_FAIL, "SparseTopK: out of memory");
     else if (!write_output(api, context, 0, rows, found, sizeof *rows) ||
              !write_output(api, context, 1, scores, found, sizeof *scores))
         status =
-            ORT_CREATE_STATUS(api)(ORT_FAIL, "ScoreTopK: onnxruntime gave no room for results");
+            ORT_CREATE_STATUS(api)(ORT_FAIL, "SparseTopK: onnxruntime gave no room for results");
     free(scores);
     free(rows);
     return status;
@@ -66,19 +67,19 @@ static OrtStatus *SD_ORT_CALL compute(void *kernel, OrtContext *context) {
     sd_list lists[INPUTS];
     for (size_t i = 0; i < INPUTS; i++) {
         if (!read_input(api, context, i, &data[i], &count[i]))
-            return ORT_CREATE_STATUS(api)(ORT_FAIL, "ScoreTopK: an input cannot be read");
+            return ORT_CREATE_STATUS(api)(ORT_FAIL, "SparseTopK: an input cannot be read");
         lists[i].rows = data[i];
         lists[i].n = count[i];
     }
     if (count[USER] != 1 || count[LIKE] != 1 || count[K] != 1)
         return ORT_CREATE_STATUS(api)(ORT_INVALID_ARGUMENT,
-                                      "ScoreTopK: user, like and k have one element each");
+                                      "SparseTopK: user, like and k have one element each");
     sd_model model;
-    if (sd_rows_open(&model, data[MODEL], count[MODEL]))
-        return ORT_CREATE_STATUS(api)(
-            ORT_INVALID_ARGUMENT,
-            "ScoreTopK: the packed file beside the graph is damaged or another one;"
-            " take both from one export");
+    if (count[MODEL] < count[HEAD] || memcmp(data[MODEL], data[HEAD], count[HEAD]) ||
+        sd_rows_open(&model, data[MODEL], count[MODEL]))
+        return ORT_CREATE_STATUS(api)(ORT_INVALID_ARGUMENT,
+                                      "SparseTopK: model.sd is damaged or not the file of this "
+                                      "graph: take both from one export");
     return answer(api, context, &model, lists, lists[K].rows[0]);
 }
 
@@ -89,7 +90,7 @@ static OrtStatus *SD_ORT_CALL create(const OrtOperator *op, const OrtApi *api, c
     (void)info;
     const OrtApi **kernel = malloc(sizeof *kernel);
     if (!kernel)
-        return ORT_CREATE_STATUS(api)(ORT_FAIL, "ScoreTopK: out of memory");
+        return ORT_CREATE_STATUS(api)(ORT_FAIL, "SparseTopK: out of memory");
     *kernel = api;
     *made = kernel;
     return NULL;
@@ -99,7 +100,7 @@ static void SD_ORT_CALL destroy(void *kernel) { free(kernel); }
 
 static const char *SD_ORT_CALL name(const OrtOperator *op) {
     (void)op;
-    return "ScoreTopK";
+    return "SparseTopK";
 }
 
 static const char *SD_ORT_CALL provider(const OrtOperator *op) {
@@ -109,12 +110,12 @@ static const char *SD_ORT_CALL provider(const OrtOperator *op) {
 
 static int SD_ORT_CALL input_type(const OrtOperator *op, size_t index) {
     (void)op;
-    return index == MODEL ? ORT_UINT8 : ORT_INT64;
+    return index == MODEL || index == HEAD ? ORT_UINT8 : index < INPUTS ? ORT_INT64 : ORT_ANY;
 }
 
 static size_t SD_ORT_CALL input_count(const OrtOperator *op) {
     (void)op;
-    return INPUTS;
+    return INPUTS + 1; /* the last one stands for all that follow */
 }
 
 static int SD_ORT_CALL output_type(const OrtOperator *op, size_t index) {
@@ -127,10 +128,20 @@ static size_t SD_ORT_CALL output_count(const OrtOperator *op) {
     return 2;
 }
 
-static int SD_ORT_CALL kind(const OrtOperator *op, size_t index) {
+static int SD_ORT_CALL input_kind(const OrtOperator *op, size_t index) {
+    (void)op;
+    return index < INPUTS ? ORT_REQUIRED : ORT_VARIADIC;
+}
+
+static int SD_ORT_CALL output_kind(const OrtOperator *op, size_t index) {
     (void)op;
     (void)index;
     return ORT_REQUIRED;
+}
+
+static int SD_ORT_CALL none(const OrtOperator *op) {
+    (void)op;
+    return 0; /* as few as none may follow, and of any types */
 }
 
 static int SD_ORT_CALL memory(const OrtOperator *op, size_t index) {
@@ -147,9 +158,10 @@ static const OrtOperator score_topk = {.version = SD_ORT_API_VERSION,
                                        .output_type = output_type,
                                        .output_count = output_count,
                                        .destroy = destroy,
-                                       .input_kind = kind,
-                                       .output_kind = kind,
+                                       .input_kind = input_kind,
+                                       .output_kind = output_kind,
                                        .input_memory = memory,
+                                       .variadic = {none, none, none, none},
                                        .create = create,
                                        .compute = compute};
 

@@ -54,7 +54,8 @@ typedef struct OrtApiBase {
 #define ORT_RELEASE_SHAPE(api) SD_ORT(api, 99, void(SD_ORT_CALL *)(OrtShape *))
 #define ORT_RELEASE_DOMAIN(api) SD_ORT(api, 101, void(SD_ORT_CALL *)(OrtDomain *))
 
-enum { ORT_FLOAT = 1, ORT_UINT8 = 2, ORT_INT64 = 7, ORT_REQUIRED = 0 };
+enum { ORT_ANY = 0, ORT_FLOAT = 1, ORT_UINT8 = 2, ORT_INT64 = 7 };
+enum { ORT_REQUIRED = 0, ORT_VARIADIC = 2 };
 /* Kinds of errors. */
 enum { ORT_FAIL = 1, ORT_INVALID_ARGUMENT = 2 };
 
@@ -73,6 +74,7 @@ typedef struct OrtOperator {
     int(SD_ORT_CALL *input_kind)(const struct OrtOperator *, size_t);
     int(SD_ORT_CALL *output_kind)(const struct OrtOperator *, size_t);
     int(SD_ORT_CALL *input_memory)(const struct OrtOperator *, size_t);
+    /* Least number of variadic inputs, whether they are of one type; the same of outputs. */
     int(SD_ORT_CALL *variadic[4])(const struct OrtOperator *);
     OrtStatus *(SD_ORT_CALL *create)(const struct OrtOperator *, const OrtApi *, const void *,
                                      void **);
