@@ -1,4 +1,4 @@
-"""Memory and time of onnxruntime on the packed graph, and on dense graphs of the same table.
+"""Memory and time of onnxruntime on the packed graph, run both ways, and on dense graphs of the same table.
 
     python -m benchmarks.exporters.onnx_memory --items 1000000
 
@@ -25,8 +25,17 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.exporters.big_table import write_big_table
 from sparsedevice.bench.memory import read_memory, release_free_memory, resident_file_bytes
 from sparsedevice.exporters.onnx import write_onnx
+from sparsedevice.exporters.onnx.native import compile_operator, write_operator
 
-ARMS = ("packed", "dense fp32", "dense int8")
+ARMS = (
+    "packed int8, standard operators",
+    "packed int4, standard operators",
+    "packed int8, operator",
+    "packed int4, operator",
+    "dense fp32",
+    "dense int8",
+)
+LIBRARY = "libsd_onnx.so"
 QUERIES = 30
 K = 20
 
@@ -63,10 +72,10 @@ def write_dense(folder: Path, n_items: int, dim: int, *, whole: bool) -> None:
     onnx.save_model(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data")
 
 
-def measure(folder: Path, n_items: int, dim: int, *, packed: bool) -> dict[str, Any]:
+def measure(folder: Path, n_items: int, dim: int, *, arm: str) -> dict[str, Any]:
     """Load the model in ``folder``, ask it, and return bytes and milliseconds."""
     rng = np.random.default_rng(1)
-    if packed:
+    if arm.startswith("packed"):
         history = np.sort(rng.choice(n_items, 20, replace=False))
         feed = {
             "history": history,
@@ -81,6 +90,8 @@ def measure(folder: Path, n_items: int, dim: int, *, packed: bool) -> dict[str, 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.enable_cpu_mem_arena = False
+    if "operator" in arm.split():
+        options.register_custom_ops_library(str(folder / LIBRARY))
     release_free_memory()
     before = read_memory()
     assert before is not None, "this measurement needs /proc/self/smaps_rollup"
@@ -113,32 +124,32 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        result = measure(
-            arguments.folder, arguments.items, arguments.dim, packed=arguments.measure == "packed"
-        )
+        result = measure(arguments.folder, arguments.items, arguments.dim, arm=arguments.measure)
         print(json.dumps(result))
         return
-    print(
-        "| arm | files, bytes | load ms | p50 ms | least ms | anonymous MB | table mapped MB | session MB |"
-    )
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print("| arm | files MB | load ms | median ms | anonymous MB | table mapped MB | session MB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for arm in ARMS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            if arm == "packed":
-                write_onnx(
-                    write_big_table(folder / "model.sd", n_items=arguments.items, dim=arguments.dim), folder
-                )
+            if arm.startswith("packed"):
+                values = "int4" if "int4" in arm else "int8"
+                path = folder / "model.sd"
+                packed = write_big_table(path, n_items=arguments.items, dim=arguments.dim, values=values)
+                write_onnx(packed, folder)
+                if "operator" in arm.split():
+                    write_operator(folder)
+                    compile_operator(folder, folder / LIBRARY)
             else:
                 write_dense(folder, arguments.items, arguments.dim, whole=arm == "dense int8")
             command = [sys.executable, "-m", "benchmarks.exporters.onnx_memory", "--measure", arm]
             command += ["--folder", name, "--items", str(arguments.items), "--dim", str(arguments.dim)]
             got = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         print(
-            f"| {arm} | {got['file_bytes']:,} | {got['load_ms']:.0f} | {got['p50_ms']:.1f} |"
-            f" {got['min_ms']:.1f} |"
+            f"| {arm} | {got['file_bytes'] / 1e6:.2f} | {got['load_ms']:.0f} | {got['p50_ms']:.2f} |"
             f" {got['anonymous_bytes'] / 1e6:.1f} | {got['table_mapped_bytes'] / 1e6:.1f} |"
-            f" {got['session_bytes'] / 1e6:.1f} |"
+            f" {got['session_bytes'] / 1e6:.1f} |",
+            flush=True,
         )
 
 

@@ -139,7 +139,7 @@ def measure(arm: str, folder: Path, n_items: int, dim: int) -> dict[str, Any]:
             "mapped_bytes": got["resident_file_bytes"],
         }
     if arm.startswith("onnx"):
-        got = measure_dense_onnx(folder, n_items, dim, packed=False)
+        got = measure_dense_onnx(folder, n_items, dim, arm=arm)
         return {**got, "mapped_bytes": got["table_mapped_bytes"]}
     return measure_dense_executorch(folder, dim)
 
