@@ -28,11 +28,11 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         for values, layout in FORMS:
-            for similarity in ("cosine", "dot"):
+            for similarity, tower in (("cosine", False), ("dot", False), ("cosine", True)):
                 path = Path(scratch) / "small.sd"
-                write_small(path, values=values, layout=layout, similarity=similarity)
+                write_small(path, values=values, layout=layout, similarity=similarity, tower=tower)
                 for i, question in enumerate(QUESTIONS):
-                    seed = folder / f"{values}-{layout}-{similarity}-{i}"
+                    seed = folder / f"{values}-{layout}-{'tower' if tower else similarity}-{i}"
                     seed.write_bytes(question + path.read_bytes())
 
 

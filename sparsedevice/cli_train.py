@@ -118,6 +118,13 @@ def train(
     layers: Annotated[
         int | None, typer.Option(help="Of model lightgcn: propagation steps.", rich_help_panel=METHOD)
     ] = None,
+    hidden: Annotated[
+        int | None,
+        typer.Option(
+            help="Of model multvae: width of the hidden layers, at most that of the table; 0 for none.",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     batch_users: Annotated[int | None, typer.Option(help="Users a step.", rich_help_panel=METHOD)] = None,
     negatives: Annotated[
         int | None, typer.Option(help="Sampled items a step.", rich_help_panel=METHOD)
@@ -277,6 +284,7 @@ def train(
         "negative_weight": negative_weight,
         "history_power": history_power,
         "layers": layers,
+        "hidden": hidden,
         "teacher": teacher,
         "teacher_weight": teacher_weight,
         "batch_users": batch_users,

@@ -16,6 +16,7 @@ from sparsedevice.data import Interactions, Split
 from sparsedevice.errors import RunError, SparseDeviceError
 from sparsedevice.files import atomic_folder, read_json, write_json
 from sparsedevice.packing.fold_in import FoldIn, decode_rule, encode_rule
+from sparsedevice.packing.tower import Tower
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.vocabulary import Vocabulary
 
@@ -85,6 +86,8 @@ class Run:
         tables |= {f"curvature.{name}": values for name, values in self.curvature.items()}
         if self.fold_in.rule is not None:
             tables["fold_in.rule"] = np.frombuffer(encode_rule(self.fold_in.rule), np.uint8)
+        if isinstance(self.fold_in.rule, Tower):
+            tables["fold_in.tower"] = self.fold_in.rule.to_array()
         with atomic_folder(path) as folder:
             write_json(
                 folder / "config.json",
@@ -145,7 +148,7 @@ class Run:
                 _unpack("users", tables) if "users.values" in tables else None,
                 split,
                 str(config["similarity"]),
-                _fold_in(tables, str(config["similarity"])),
+                _fold_in(tables, str(config["similarity"]), items.shape[1]),
                 read_json(path / "metrics.json"),
                 dict(config.get("source", {})),
                 {name: tables[key] for name in ("users", "items") if (key := f"curvature.{name}") in tables},
@@ -182,12 +185,12 @@ def _unpack(name: str, tables: dict[str, NDArray[Any]]) -> scipy.sparse.csr_arra
     return table
 
 
-def _fold_in(tables: dict[str, NDArray[Any]], similarity: str) -> FoldIn:
+def _fold_in(tables: dict[str, NDArray[Any]], similarity: str, dim: int) -> FoldIn:
     rule = tables.get("fold_in.rule")
     return FoldIn(
         tables.get("fold_in.weights"),
         tables.get("fold_in.matrix"),
-        None if rule is None else decode_rule(rule.tobytes(), similarity),
+        None if rule is None else decode_rule(rule.tobytes(), similarity, dim, tables.get("fold_in.tower")),
     )
 
 

@@ -11,12 +11,13 @@ import torch
 from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
 from sparsedevice.files import atomic_file
-from sparsedevice.packing import PackedFile, Steps
+from sparsedevice.packing import PackedFile, Steps, Tower
 
 from ..refuse import refuse_ridge
 from .methods import FOLD_ROWS, Fold, Matrix, Row, Step, Table, Top
 from .shared import share_equal_parts
 from .slots import lay_out
+from .tower import Climb
 
 MODEL_NAME = "model.pte"
 
@@ -47,6 +48,8 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
         methods["item"] = (Row(items), row)
     if packed.fold_in.matrix is not None:
         methods["matrix"] = (Matrix(np.array(packed.fold_in.matrix)), (total,))
+    if isinstance(packed.fold_in.rule, Tower):
+        methods["tower"] = (Climb(packed.fold_in.rule), (total,))
     if isinstance(packed.fold_in.rule, Steps):
         rule = packed.fold_in.rule
         methods["step"] = (

@@ -7,7 +7,7 @@ from string import Template
 
 import numpy as np
 
-from sparsedevice.packing import PackedFile, Steps
+from sparsedevice.packing import PackedFile, Steps, Tower
 
 from .methods import FOLD_ROWS
 from .slots import lay_out
@@ -72,6 +72,8 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
     if packed.fold_in.matrix is not None:
         matrix = 'query = program.load_method("matrix").execute([query])[0].clone()\n'
     rule = packed.fold_in.rule
+    if isinstance(rule, Tower):
+        matrix += 'query = program.load_method("tower").execute([query])[0].clone()\n'
     steps = ""
     if isinstance(rule, Steps):
         matrix = f"total = query\n{matrix}"

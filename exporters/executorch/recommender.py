@@ -74,6 +74,8 @@ class ExecutorchRecommender(RowRecommender):
         rule = self.packed.fold_in
         if "matrix" in self._methods:
             query = self._run("matrix", total)[0].clone()
+        if "tower" in self._methods:
+            query = self._run("tower", query)[0].clone()
         if not isinstance(rule.rule, Steps):
             return query
         mass = len(history) if rule.weights is None else float(rule.weights[history].sum(dtype=np.float64))

@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from sparsedevice.packing import PackedFile, Ridge, Steps
+from sparsedevice.packing import PackedFile, Ridge, Steps, Tower
 from sparsedevice.packing.format import HEADER_BYTES
 
 from .builder import DOUBLE, FLOAT, INT32, INT64, Builder
@@ -34,6 +34,7 @@ from .fold import refine, solve
 from .rows import Table, weighted_sum
 from .scan import scored_rows, top_rows
 from .sections import file_head, tables, whole_file
+from .tower import climb
 
 OPSET = 18
 IR_VERSION = 8  # the IR version that came with opset 18
@@ -107,6 +108,8 @@ def _query(b: Builder, packed: PackedFile) -> str:
     if isinstance(rule, Steps):
         mass = b.op("ReduceSum", fold, keepdims=0)
         folded = refine(b, rule, packed, items, (chosen, mass, summed, folded))
+    if isinstance(rule, Tower):
+        folded = climb(b, rule, packed.dim, folded)
     if folded != summed:
         query = b.op("Where", alike, summed, folded)
     if packed.n_users:

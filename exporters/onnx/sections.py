@@ -56,6 +56,7 @@ def tables(packed: PackedFile) -> list[TensorProto]:
         Kind.USER_SCALES: TensorProto.FLOAT,
         Kind.FOLD_WEIGHTS: TensorProto.FLOAT,
         Kind.FOLD_MATRIX: TensorProto.FLOAT,
+        Kind.FOLD_TOWER: TensorProto.FLOAT,
     }
     found = []
     for kind, type_ in types.items():

@@ -37,7 +37,15 @@ MODULES = {"sparsedevice.wasm": False, "sparsedevice-simd.wasm": True}
 
 # No contraction into fused multiply-adds: every backend must round in the same places.
 _COMPILE = ("-std=c11", "-ffreestanding", "-fno-builtin", "-ffp-contract=off", f"-I{CORE}", "-c")
-_LINK = ("--no-entry", "--gc-sections", "--strip-all", "--export=__heap_base", "-z", "stack-size=65536")
+_LINK = (
+    "--no-entry",
+    "--gc-sections",
+    "--strip-all",
+    "--compress-relocations",
+    "--export=__heap_base",
+    "-z",
+    "stack-size=65536",
+)
 
 
 def compile_modules(folder: Path) -> list[str]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from sparsedevice.evaluation.ranking import Queries
 from sparsedevice.packing.fold_in import FoldIn, Ridge, Steps
+from sparsedevice.packing.tower import Tower
 
 
 def inverse_norms(items: scipy.sparse.csr_array) -> NDArray[np.float32]:
@@ -55,6 +56,8 @@ def folded_queries(
                 mean = total / np.where(usable[:, None], mass, 1.0)
                 refined = _refine(fold_in.rule, samples, history, mean, query)
                 query = np.where(usable[:, None], refined, query)
+            elif isinstance(fold_in.rule, Tower):
+                query = climbed(fold_in.rule, query)
         return _unit(query).astype(np.float32)
 
     return queries
@@ -69,6 +72,14 @@ def _unit(query: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.linalg.norm(query, axis=1, keepdims=True)
     unit: NDArray[np.float64] = query / np.where(length > 0, length, 1.0)
     return unit
+
+
+def climbed(tower: Tower, query: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a tower makes of queries, float64[n, dim]; 0 stays 0."""
+    found = _unit(query)
+    for place, (weight, bias) in enumerate(tower.layers):
+        found = (np.tanh(found) if place else found) @ weight.T.astype(np.float64) + bias
+    return np.where(np.any(query != 0, axis=1, keepdims=True), found, 0.0)
 
 
 def _samples(

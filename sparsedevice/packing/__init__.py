@@ -6,6 +6,7 @@ from sparsedevice.packing.compact import compact, expand
 from sparsedevice.packing.delta import diff, patch
 from sparsedevice.packing.fold_in import FoldIn, Ridge, Steps
 from sparsedevice.packing.reader import PackedFile, inspect
+from sparsedevice.packing.tower import Tower
 from sparsedevice.packing.writer import PackedInfo, pack
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "PackedInfo",
     "Ridge",
     "Steps",
+    "Tower",
     "compact",
     "diff",
     "expand",

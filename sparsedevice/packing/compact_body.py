@@ -34,7 +34,7 @@ from sparsedevice.packing.entropy import (
     lane_starts,
     low_bits,
 )
-from sparsedevice.packing.fold_in import RULE_BYTES
+from sparsedevice.packing.fold_in import RULE_BYTES, tower_numbers
 from sparsedevice.packing.format import Header, Kind
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.streams import Sink, Source, deflate
@@ -74,6 +74,8 @@ def write_parts(content: Content) -> tuple[bytes, bytes]:
         sink.raw(content.metadata)
     if content.rule is not None:
         sink.raw(content.rule)
+    if content.tower is not None:
+        sink.planes(content.tower, 4)
     return sink.data(), words.data()
 
 
@@ -103,9 +105,10 @@ def read_parts(body: bytes, words: memoryview, result_bytes: int) -> Content:
     matrix = source.planes(header.dim * header.dim, 4) if parts.matrix else None
     metadata = bytes(source.raw(source.number())) if parts.metadata else None
     rule = bytes(source.raw(RULE_BYTES)) if parts.rule else None
+    tower = source.planes(tower_numbers(rule, header.dim), 4) if parts.tower and rule else None
     source.end()
     coded.end()
-    content = Content(header, items, users, strings, seen, weights, matrix, metadata, rule, symbols)
+    content = Content(header, items, users, strings, seen, weights, matrix, metadata, rule, tower, symbols)
     if least_bytes(content) > result_bytes:
         raise PackedFileError("body", f"the rows do not fit the {result_bytes} bytes that the file promises")
     return content

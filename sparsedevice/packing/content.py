@@ -84,6 +84,7 @@ class Content:
         matrix: bits of the fold-in matrix, uint32[dim * dim]; None where the file has none.
         metadata: the JSON; None where the file has none.
         rule: the fold-in rule, 20 bytes; None where the file has none.
+        tower: bits of the fold-in tower, uint32[n]; None where the file has none.
         symbols: those of the strings that are coded as text, under the same kinds.
     """
 
@@ -96,6 +97,7 @@ class Content:
     matrix: NDArray[np.uint32] | None
     metadata: bytes | None
     rule: bytes | None
+    tower: NDArray[np.uint32] | None
     symbols: Mapping[Kind, Symbols]
 
 
@@ -112,6 +114,7 @@ class Optional:
     matrix: bool
     metadata: bool
     rule: bool
+    tower: bool
 
     def string_kinds(self, header: Header) -> list[Kind]:
         """The lists of strings that the file has, in order."""
@@ -128,7 +131,14 @@ def put_head(sink: Sink, content: Content) -> None:
         Kind.TITLE_POINTERS in content.strings,
         *(
             part is not None
-            for part in (content.seen, content.weights, content.matrix, content.metadata, content.rule)
+            for part in (
+                content.seen,
+                content.weights,
+                content.matrix,
+                content.metadata,
+                content.rule,
+                content.tower,
+            )
         ),
     )
     codes = VALUES.index(header.values), LAYOUTS.index(header.layout), SIMILARITIES.index(header.similarity)
@@ -147,14 +157,16 @@ def take_head(source: Source) -> tuple[Header, Optional]:
         raise PackedFileError(
             "body", f"{n_items} items, {n_users} users, {dim} columns is outside the format"
         )
-    if values >= len(VALUES) or layout >= len(LAYOUTS) or similarity >= len(SIMILARITIES) or there >= 64:
+    if values >= len(VALUES) or layout >= len(LAYOUTS) or similarity >= len(SIMILARITIES) or there >= 128:
         raise PackedFileError("body", f"unknown codes {values}, {layout}, {similarity}, {there}")
     header = Header(n_items, n_users, dim, VALUES[values], LAYOUTS[layout], SIMILARITIES[similarity], 0, 0, 0)
-    if (header.layout == "sliced" and choose_layout(header.values, dim) != "sliced") or (
-        there & 2 and not n_users
+    if (
+        (header.layout == "sliced" and choose_layout(header.values, dim) != "sliced")
+        or (there & 2 and not n_users)
+        or (there & 64 and not there & 32)
     ):
         raise PackedFileError("body", "the codes do not go together")
-    return header, Optional(*(bool(there >> i & 1) for i in range(6)))
+    return header, Optional(*(bool(there >> i & 1) for i in range(7)))
 
 
 def read_content(packed: PackedFile) -> Content:
@@ -178,6 +190,7 @@ def read_content(packed: PackedFile) -> Content:
         words(Kind.FOLD_MATRIX),
         packed.section(Kind.METADATA).tobytes() if Kind.METADATA in packed.sections else None,
         packed.section(Kind.FOLD_RULE).tobytes() if Kind.FOLD_RULE in packed.sections else None,
+        words(Kind.FOLD_TOWER),
         {kind: strings.symbols for kind, strings in coded.items() if strings.head.coding == TEXT},
     )
 
@@ -203,6 +216,8 @@ def build_file(content: Content) -> bytes:
         parts[Kind.METADATA] = content.metadata
     if content.rule is not None:
         parts[Kind.FOLD_RULE] = content.rule
+    if content.tower is not None:
+        parts[Kind.FOLD_TOWER] = content.tower.astype("<u4").tobytes()
     header = replace(
         header,
         nnz_items=len(content.items.values),

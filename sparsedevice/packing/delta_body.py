@@ -34,7 +34,7 @@ from sparsedevice.packing.delta_rows import (
     take_strings,
     take_words,
 )
-from sparsedevice.packing.fold_in import RULE_BYTES
+from sparsedevice.packing.fold_in import RULE_BYTES, tower_numbers
 from sparsedevice.packing.format import Header, Kind
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.streams import Sink, Source
@@ -75,6 +75,8 @@ def write_body(base: Content, new: Content) -> tuple[bytes, dict[str, dict[str, 
         put_strings(sink, _single(base.metadata or b""), _single(new.metadata))
     if new.rule is not None:
         sink.raw(new.rule)
+    if new.tower is not None:
+        put_words(sink, _old_tower(base, len(new.tower)), new.tower)
     return sink.data(), counts
 
 
@@ -113,8 +115,12 @@ def read_body(base: Content, body: bytes, result_bytes: int) -> Content:
     if parts.metadata:
         metadata = take_strings(source, _single(base.metadata or b"")).data.tobytes()
     rule = bytes(source.raw(RULE_BYTES)) if parts.rule else None
+    tower = None
+    if parts.tower and rule:
+        tower = take_words(source, _old_tower(base, tower_numbers(rule, header.dim)))
     source.end()
-    content = Content(header, item_rows, user_rows, strings, seen, weights, matrix, metadata, rule, symbols)
+    fold_in = weights, matrix, metadata, rule, tower
+    content = Content(header, item_rows, user_rows, strings, seen, *fold_in, symbols)
     if least_bytes(content) > result_bytes:
         raise PackedFileError("body", f"the rows do not fit the {result_bytes} bytes that the delta promises")
     return content
@@ -172,6 +178,12 @@ def _old_matrix(base: Content, dim: int) -> NDArray[np.uint32]:
     if base.matrix is None or base.header.dim != dim:
         return np.zeros(dim * dim, np.uint32)
     return base.matrix
+
+
+def _old_tower(base: Content, size: int) -> NDArray[np.uint32]:
+    if base.tower is None or len(base.tower) != size:
+        return np.zeros(size, np.uint32)
+    return base.tower
 
 
 def _put_symbols(sink: Sink, old: Symbols | None, new: Symbols | None) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import ConfigError
+from sparsedevice.packing.tower import Tower, tower_size
 
 MAX_SOLVE, MAX_STEPS, MAX_SAMPLE, MAX_SHARPNESS = 64, 16, 65_536, 350.0
 #: Rows of a block of 64 that a step's sample takes together: every fourth.
@@ -17,7 +18,7 @@ _BLOCK_ROWS = 64
 
 _WORDS = struct.Struct("<3I2f")
 RULE_BYTES = _WORDS.size
-_RIDGE, _STEPS = 1, 2
+_RIDGE, _STEPS, _TOWER = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,12 @@ class FoldIn:
         weights: float32[n_items], finite: what each item counts for in a history; None means 1 for all.
         matrix: float32[dim, dim], finite: applied to the sum, or part of the ridge; None means the identity,
             and in the ridge zero.
-        rule: what follows the sum; None leaves it.
+        rule: what follows the sum and the matrix (the ridge takes that in); None leaves it.
     """
 
     weights: NDArray[np.float32] | None = None
     matrix: NDArray[np.float32] | None = None
-    rule: Ridge | Steps | None = None
+    rule: Ridge | Steps | Tower | None = None
 
     def check(self, n_items: int, dim: int, similarity: str) -> None:
         """Check shapes and values against a table.
@@ -136,7 +137,9 @@ class FoldIn:
                 raise ConfigError(f"fold-in {name} has shape {array.shape}; this table needs {shape}")
             if not np.isfinite(array).all():
                 raise ConfigError(f"fold-in {name} holds a number that is not finite; choose another rule")
-        if self.rule is not None:
+        if isinstance(self.rule, Tower):
+            self.rule.check(dim)
+        elif self.rule is not None:
             self.rule.check(similarity)
 
     def reorder(self, order: NDArray[np.int64]) -> FoldIn:
@@ -145,21 +148,39 @@ class FoldIn:
 
     @property
     def kind(self) -> str:
-        """Name of the rule: sum, matrix, ridge or steps."""
+        """Name of the rule: sum, matrix, ridge, steps or tower."""
         if self.rule is not None:
-            return "ridge" if isinstance(self.rule, Ridge) else "steps"
+            return type(self.rule).__name__.lower()
         return "sum" if self.matrix is None else "matrix"
 
 
-def encode_rule(rule: Ridge | Steps) -> bytes:
-    """The section of a rule (docs/format.md, "The fold-in rule")."""
+def encode_rule(rule: Ridge | Steps | Tower) -> bytes:
+    """The section of a rule (docs/format.md, "The fold-in rule"); of a tower the numbers stand apart."""
+    if isinstance(rule, Tower):
+        return _WORDS.pack(_TOWER, len(rule.layers), rule.hidden, 0.0, 0.0)
     if isinstance(rule, Ridge):
         return _WORDS.pack(_RIDGE, rule.iterations, 0, rule.penalty, 0.0)
     return _WORDS.pack(_STEPS, rule.count, rule.rows, rule.length, rule.sharpness)
 
 
-def decode_rule(data: bytes, similarity: str) -> Ridge | Steps:
+def tower_numbers(data: bytes, dim: int) -> int:
+    """How many numbers the tower of a rule's section has; 0 where it is none."""
+    if len(data) != RULE_BYTES:
+        return 0
+    kind, count, hidden, _, _ = _WORDS.unpack(data)
+    return tower_size(count, hidden, dim) if kind == _TOWER else 0
+
+
+def decode_rule(
+    data: bytes, similarity: str, dim: int, numbers: NDArray[np.float32] | None = None
+) -> Ridge | Steps | Tower:
     """The rule of a section.
+
+    Args:
+        data: the section.
+        similarity: "cosine" or "dot".
+        dim: width of the table.
+        numbers: of a tower.
 
     Raises:
         ConfigError: if it is not as the format says.
@@ -168,6 +189,10 @@ def decode_rule(data: bytes, similarity: str) -> Ridge | Steps:
         raise ConfigError(f"a fold-in rule has {RULE_BYTES} bytes, not {len(data)}")
     kind, count, rows, first, second = _WORDS.unpack(data)
     rule: Ridge | Steps
+    if kind == _TOWER:
+        if data[12:] != bytes(8) or numbers is None:
+            raise ConfigError("a fold-in tower has a number where it has none, or lacks its layers")
+        return Tower.from_array(count, rows, dim, numbers)
     if kind == _RIDGE:
         if rows or data[16:20] != bytes(4):
             raise ConfigError("fold-in by ridge has a number where it has none")

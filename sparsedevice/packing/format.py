@@ -13,7 +13,7 @@ from sparsedevice.errors import ConfigError, PackedFileError
 from sparsedevice.packing.bits import bit_bytes
 from sparsedevice.packing.coded import HEAD_BYTES as LIST_HEAD_BYTES
 from sparsedevice.packing.coded import ListHead
-from sparsedevice.packing.fold_in import RULE_BYTES
+from sparsedevice.packing.fold_in import RULE_BYTES, tower_numbers
 
 Values = Literal["f32", "f16", "int8", "int4"]
 Layout = Literal["csr", "sliced"]
@@ -67,6 +67,7 @@ class Kind(IntEnum):
     FOLD_MATRIX = 20
     METADATA = 21
     FOLD_RULE = 22
+    FOLD_TOWER = 23
 
 
 ITEM_KINDS = (Kind.ITEM_POINTERS, Kind.ITEM_COLUMNS, Kind.ITEM_VALUES, Kind.ITEM_SCALES)
@@ -242,7 +243,7 @@ def decode_head(data: memoryview) -> tuple[Header, dict[Kind, Section]]:
     header = _decode_counts(counts)
     sections = _decode_table(data, n_sections, end)
     _check_presence(header, sections)
-    _check_lengths(header, sections)
+    _check_lengths(data, header, sections)
     _check_lists(data, header, sections)
     return header, sections
 
@@ -313,7 +314,7 @@ def _check_presence(header: Header, sections: Mapping[Kind, Section]) -> None:
             raise PackedFileError("sections", f"section {kind.name} stands in a file without users")
 
 
-def _check_lengths(header: Header, sections: Mapping[Kind, Section]) -> None:
+def _check_lengths(data: memoryview, header: Header, sections: Mapping[Kind, Section]) -> None:
     stored = header.nnz_items
     if header.layout == "sliced":
         # The entries stored, padding included, are what the columns take: one byte each.
@@ -337,6 +338,8 @@ def _check_lengths(header: Header, sections: Mapping[Kind, Section]) -> None:
         Kind.FOLD_WEIGHTS: 4 * n,
         Kind.FOLD_MATRIX: 4 * header.dim * header.dim,
         Kind.FOLD_RULE: RULE_BYTES,
+        # Without a rule that has a tower no length is right.
+        Kind.FOLD_TOWER: 4 * tower_numbers(_bytes(data, sections.get(Kind.FOLD_RULE)), header.dim) or -1,
     }
     for kind, section in sections.items():
         if section.length != expected.get(kind, section.length):
@@ -346,6 +349,10 @@ def _check_lengths(header: Header, sections: Mapping[Kind, Section]) -> None:
             )
         if kind not in expected and section.length > 0xFFFFFFFF:
             raise PackedFileError("lengths", f"section {kind.name} is longer than the format allows")
+
+
+def _bytes(data: memoryview, section: Section | None) -> bytes:
+    return b"" if section is None else bytes(data[section.offset : section.offset + section.length])
 
 
 def _check_lists(data: memoryview, header: Header, sections: Mapping[Kind, Section]) -> None:

@@ -194,7 +194,8 @@ class PackedFile:
         if Kind.FOLD_RULE not in self.sections:
             return FoldIn(weights, matrix)
         try:
-            rule = decode_rule(self.section(Kind.FOLD_RULE).tobytes(), self.similarity)
+            numbers = self.section(Kind.FOLD_TOWER, "<f4") if Kind.FOLD_TOWER in self.sections else None
+            rule = decode_rule(self.section(Kind.FOLD_RULE).tobytes(), self.similarity, self.dim, numbers)
         except ConfigError as error:
             raise PackedFileError("fold-in", str(error)) from None
         return FoldIn(weights, matrix, rule)

@@ -50,7 +50,7 @@ def verify_file(packed: PackedFile) -> None:
     _check_vocabulary(packed, Kind.ITEM_ID_POINTERS)
     if Kind.TITLE_BYTES in packed.sections:
         _check_strings(packed, Kind.TITLE_POINTERS)
-    for kind in (Kind.FOLD_WEIGHTS, Kind.FOLD_MATRIX):
+    for kind in (Kind.FOLD_WEIGHTS, Kind.FOLD_MATRIX, Kind.FOLD_TOWER):
         if not np.isfinite(packed.section(kind, "<f4")).all():
             raise PackedFileError("fold-in", f"section {kind.name} holds a number that is not finite")
     packed.fold_in  # noqa: B018 (reads the rule, which checks it)

@@ -34,6 +34,7 @@ from sparsedevice.packing.format import (
 from sparsedevice.packing.quantize import Rows, quantize
 from sparsedevice.packing.sliced import join_nibbles, pack_nibbles, to_slices
 from sparsedevice.packing.strings import pack_strings, pack_vocabulary
+from sparsedevice.packing.tower import Tower
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,8 @@ def pack(
         parts[Kind.FOLD_MATRIX] = np.ascontiguousarray(ordered.matrix, "<f4").tobytes()
     if ordered.rule is not None:
         parts[Kind.FOLD_RULE] = encode_rule(ordered.rule)
+    if isinstance(ordered.rule, Tower):
+        parts[Kind.FOLD_TOWER] = ordered.rule.to_array().astype("<f4").tobytes()
     if metadata:
         parts[Kind.METADATA] = _metadata(metadata)
 

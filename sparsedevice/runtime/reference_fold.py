@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sparsedevice.packing.fold_in import FoldIn, Ridge, Steps
 from sparsedevice.packing.quantize import Rows
+from sparsedevice.packing.tower import Tower
 
 Vector = NDArray[np.float64]
 Scores = Callable[[Vector], NDArray[np.float32]]
@@ -33,6 +34,8 @@ def refined(rows: Rows, fold_in: FoldIn, history: NDArray[np.int32], total: Vect
     query = total if fold_in.matrix is None else _product(fold_in.matrix, total, np.zeros(len(total)))
     if isinstance(fold_in.rule, Steps):
         return _refine(rows, fold_in, fold_in.rule, history, total, query, scores)
+    if isinstance(fold_in.rule, Tower):
+        return _climb(fold_in.rule, query)
     return query
 
 
@@ -79,6 +82,18 @@ def _refine(
         if not length > 0:
             return q
         q = q / length
+    return q
+
+
+def _climb(tower: Tower, q: Vector) -> Vector:
+    length = np.sqrt(_sum(q * q))
+    if not length > 0:
+        return q
+    q = q / length
+    for place, (weight, bias) in enumerate(tower.layers):
+        if place:
+            q = 1 - 2 / (exponential(2 * q) + 1)
+        q = _product(weight, q, bias.astype(np.float64))
     return q
 
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import scipy.sparse
+from numpy.typing import NDArray
 
 from sparsedevice.data.splits import Split
 from sparsedevice.errors import ConfigError
 from sparsedevice.pack_run import weigh
 from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.packing.tower import Tower, layer_shapes
 from sparsedevice.run import Run
 from sparsedevice.sparse.initial import random_shape
 from sparsedevice.sparse.prune import magnitude_prune
@@ -46,7 +48,7 @@ def plan_shape(config: TrainConfig, split: Split) -> TrainConfig:
         )
     smallest: int | None = None
     best, answer = -1.0, config
-    for dim in DIMS if config.dim is None else (config.dim,):
+    for dim in [dim for dim in DIMS if dim >= (config.hidden or 0)] if config.dim is None else (config.dim,):
         asked = replace(config, dim=dim, values=config.values or "int4")
         one = _file_bytes(asked, split, 1)
         smallest = one if smallest is None else min(smallest, one)
@@ -82,12 +84,25 @@ def _file_bytes(config: TrainConfig, split: Split, fan_in: int, *, matrix: bool 
 
     n_items = split.train.n_items
     counts = np.bincount(split.train.item_index, minlength=n_items)
-    fold_in = FoldIn(
-        (np.maximum(counts, 1) ** -0.5).astype(np.float32),
-        generator.standard_normal((config.dim, config.dim)).astype(np.float32) if matrix else None,
-    )
+    fold_in = FoldIn((np.maximum(counts, 1) ** -0.5).astype(np.float32))
+    if config.model == "multvae":
+        fold_in = dense_fold_in(config.dim, config.hidden or 0, generator)
+    elif matrix:
+        fold_in = replace(fold_in, matrix=_noise(generator, config.dim, config.dim))
     users = rows(split.train.n_users) if config.budget_users else None
     return weigh(Run(config, rows(n_items), users, split, "cosine", fold_in, {}))
+
+
+def dense_fold_in(dim: int, hidden: int, generator: np.random.Generator) -> FoldIn:
+    """A rule of the size that a Mult-VAE ships, of random numbers."""
+    if not hidden:
+        return FoldIn(None, _noise(generator, dim, dim))
+    shapes = layer_shapes(3, hidden, dim)
+    return FoldIn(rule=Tower(tuple((_noise(generator, *s), _noise(generator, s[0])) for s in shapes)))
+
+
+def _noise(generator: np.random.Generator, *shape: int) -> NDArray[np.float32]:
+    return generator.standard_normal(shape).astype(np.float32)
 
 
 def keep_to_budget(run: Run, matrix: scipy.sparse.csr_array) -> Run:

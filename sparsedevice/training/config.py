@@ -17,6 +17,9 @@ SPARSE = ("both", "items")
 LEARNING_RATE = {"mf": 1.0, "lightgcn": 0.3, "elsa": 0.3, "pooled": 0.3, "multvae": 0.3}
 # A step of LightGCN costs the whole graph whatever its batch.
 BATCH_USERS = {"lightgcn": 1024}
+# Width of the hidden layers; 0 for none.
+HIDDEN = {"multvae": 0}
+HIDDEN_MODELS = tuple(HIDDEN)
 LAYERS = 3
 TEACHER_WEIGHT = 0.5
 FAN_IN = ("fixed", "global")
@@ -49,6 +52,7 @@ class TrainConfig:
             for the others.
         history_power: of "pooled": an item with count c weighs c^-power in a history.
         layers: of "lightgcn": how far rows are propagated.
+        hidden: width of the hidden layers, at most ``dim``: of "multvae" 0 leaves them out.
         teacher: run folder that "mf", "pooled" or "elsa" learn from.
         teacher_weight: share of its soft labels in the loss, above 0 to 1.
         loss: of all but "elsa": "softmax" over the sampled catalogue, "bsl" (bilateral softmax), "bpr"
@@ -108,6 +112,7 @@ class TrainConfig:
     lr: float | None = None
     history_power: float | None = None
     layers: int | None = None
+    hidden: int | None = None
     teacher: str | None = None
     teacher_weight: float | None = None
     loss: str = "softmax"
@@ -169,7 +174,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ConfigError(f"{name} {value!r} is not a whole number of at least 1")
-        for name in ("negatives", "validation_every", "seed"):
+        for name in ("negatives", "validation_every", "seed", "hidden"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
                 raise ConfigError(f"{name} {value!r} is not a whole number of at least 0")
@@ -190,6 +195,11 @@ class TrainConfig:
                 f"model {self.model!r} is trained with its own fold-in rule; leave out fold_in"
                 f" {self.fold_in!r}"
             )
+        if self.hidden is not None and self.model not in HIDDEN_MODELS:
+            raise ConfigError(
+                f"model {self.model!r} has no hidden layers; leave out hidden {self.hidden}, or choose"
+                f" {' or '.join(HIDDEN_MODELS)}"
+            )
         if self.history_power is not None and not 0 <= self.history_power <= 1:
             raise ConfigError(
                 f"history_power {self.history_power!r} is outside 0 to 1; choose for example 0.5"
@@ -198,6 +208,9 @@ class TrainConfig:
             raise ConfigError(f"full_share {self.full_share!r} is not above 0 and below 1")
         if self.margin is not None and not -1 < self.margin < 1:
             raise ConfigError(f"margin {self.margin!r} is not between -1 and 1, as cosines are")
+        self._check_loss()
+
+    def _check_loss(self) -> None:
         for name, loss in (("temperature2", "bsl"), ("margin", "ccl"), ("negative_weight", "ccl")):
             if getattr(self, name) is not None and self.loss != loss:
                 raise ConfigError(f"{name} belongs to loss {loss!r}; the loss is {self.loss!r}")
@@ -207,14 +220,22 @@ class TrainConfig:
     def resolve(self, n_users: int, n_items: int, n_interactions: int) -> TrainConfig:
         """Fill in what was left to rules: functions of the data's size, found by measurement."""
         epochs = self.epochs if self.epochs is not None else default_epochs(n_interactions)
+        dim = self.dim if self.dim is not None else default_dim(n_items)
+        hidden = _default(self.hidden, HIDDEN.get(self.model))
+        if hidden is not None and hidden > dim:
+            raise ConfigError(
+                f"hidden layers of {hidden} units are wider than the table's {dim} columns; choose a hidden"
+                f" width of at most {dim}, or a larger dim"
+            )
         return replace(
             self,
-            dim=self.dim if self.dim is not None else default_dim(n_items),
+            dim=dim,
             epochs=epochs,
             batch_users=self.batch_users
             if self.batch_users is not None
             else max(1, min(BATCH_USERS.get(self.model, 256), n_users // 8)),
             layers=_default(self.layers, LAYERS if self.model == "lightgcn" else None),
+            hidden=hidden,
             negatives=self.negatives if self.negatives is not None else min(2048, n_items),
             lr=self.lr if self.lr is not None else LEARNING_RATE[self.model],
             history_power=self.history_power

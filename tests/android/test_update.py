@@ -91,6 +91,16 @@ def test_native_engine_takes_the_updated_model(jni, tmp_path):
     assert JvmRecommender(jni, tmp_path / "out.sd", "NATIVE").recommend(history=["item-140"], k=3).items
 
 
+def test_a_delta_carries_the_tower(jvm, tmp_path):
+    for name, tower in (("old.sd", False), ("new.sd", True)):
+        write_small(tmp_path / name, tower=tower)
+    write_small(tmp_path / "coarse.sd", tower=True, values="int4")
+    for old, new in (("old", "new"), ("new", "coarse")):
+        assert diff(tmp_path / f"{old}.sd", tmp_path / f"{new}.sd", tmp_path / "delta")["kind"] == "delta"
+        result = update(jvm, tmp_path / f"{old}.sd", tmp_path / "delta", tmp_path / "out.sd")
+        assert result == (tmp_path / f"{new}.sd").read_bytes()
+
+
 def test_whole_models(jvm, tmp_path):
     write_small(tmp_path / "old.sd")
     write_small(tmp_path / "new.sd", values="int4")

@@ -25,6 +25,7 @@ CASES = (
     Case(fold_in="matrix", values="f32", dim=33),
     Case(n_items=1),
     Case(fold_in="steps", values="int8", dim=40),
+    Case(fold_in="tower", values="int8", dim=40),
 )
 
 

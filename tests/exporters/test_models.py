@@ -16,9 +16,19 @@ SETTINGS = {"batch_users": 20, "negatives": 16, "validation_every": 2}
 WITH_USERS = ("mf", "lightgcn")
 
 
-@pytest.mark.parametrize("model", ["mf", "lightgcn", "pooled", "elsa", "multvae"])
-def test_every_model_answers_as_the_reference(model, tmp_path):
-    run = train(WORLD, tmp_path / "run", model=model, **SMALL, settings=SETTINGS)
+@pytest.mark.parametrize(
+    ("model", "own"),
+    [
+        ("mf", {}),
+        ("lightgcn", {}),
+        ("pooled", {}),
+        ("elsa", {}),
+        ("multvae", {}),
+        ("multvae", {"hidden": 12}),
+    ],
+)
+def test_every_model_answers_as_the_reference(model, own, tmp_path):
+    run = train(WORLD, tmp_path / "run", model=model, **SMALL, settings={**SETTINGS, **own})
     packed = pack_run(run, tmp_path / "model.sd", values="int8", users=model in WITH_USERS)
     write_onnx(packed, tmp_path)
     write_program(packed, tmp_path)

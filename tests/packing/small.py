@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
-from sparsedevice.packing import FoldIn, PackedInfo, Ridge, Steps, pack
+from sparsedevice.packing import FoldIn, PackedInfo, Ridge, Steps, Tower, pack
 from sparsedevice.packing.format import ENTRY_BYTES, HEADER_BYTES, Kind, decode_head
 
 N_ITEMS, N_USERS, DIM = 70, 5, 12
@@ -27,13 +28,20 @@ def small_tables() -> tuple[sp.csr_array, sp.csr_array, sp.csr_array]:
 
 
 def write_small(
-    path: Path, *, values: str = "int8", layout: str = "auto", similarity: str = "cosine"
+    path: Path,
+    *,
+    values: str = "int8",
+    layout: str = "auto",
+    similarity: str = "cosine",
+    tower: bool = False,
 ) -> PackedInfo:
-    """Write the small file."""
+    """Write the small file: with a tower, else with steps for cosine and ridge for dot."""
     items, users, seen = small_tables()
     weights = (1 + np.arange(N_ITEMS) % 3).astype(np.float32)
     matrix = (np.eye(DIM) + np.eye(DIM, k=1) / 4).astype(np.float32)
-    rule = Steps(4, 16, 1.0, 8.0) if similarity == "cosine" else Ridge(2.0, 4)
+    rule: Ridge | Steps | Tower = Steps(4, 16, 1.0, 8.0) if similarity == "cosine" else Ridge(2.0, 4)
+    if tower:
+        rule = small_tower()
     return pack(
         path,
         items,
@@ -48,6 +56,17 @@ def write_small(
         fold_in=FoldIn(weights, matrix, rule),
         metadata={"model": "mf", "note": '"quoted" \\ é'},
     )
+
+
+def small_tower() -> Tower:
+    """Three layers, the hidden ones of 8 units, the same on every machine."""
+
+    def layer(out: int, into: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        row, column = np.indices((out, into))
+        numbers = ((row * 3 + column * 5) % 7 - 3) / 4
+        return numbers.astype(np.float32), (np.arange(out) % 3 / 8).astype(np.float32)
+
+    return Tower((layer(8, DIM), layer(8, 8), layer(DIM, 8)))
 
 
 def with_checksums(data: bytearray) -> bytes:

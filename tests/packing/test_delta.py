@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsedevice.errors import PackedFileError, SparseDeviceError
-from sparsedevice.packing import FoldIn, compact, diff, pack, patch
+from sparsedevice.packing import FoldIn, compact, diff, expand, pack, patch
 from sparsedevice.packing.delta import apply_delta
 from sparsedevice.packing.format import Kind, decode_head
 from tests.packing.small import patched, with_header_checksum, write_small
@@ -86,6 +86,16 @@ def test_identical_files_give_a_tiny_delta(form, tmp_path):
     assert said["kind"] == "delta"
     assert said["bytes"] < 200
     assert said["items"] == {"kept": 70, "added": 0, "removed": 0, "changed": 0}
+
+
+def test_a_delta_and_the_compact_coding_carry_the_tower(tmp_path):
+    for name, tower, values in (("a", False, "int8"), ("b", True, "int8"), ("c", True, "int4")):
+        write_small(tmp_path / f"{name}.sd", tower=tower, values=values)
+    for old, new in ("ab", "bc", "ba", "bb"):
+        round_trip(tmp_path, tmp_path / f"{old}.sd", tmp_path / f"{new}.sd")
+    assert compact(tmp_path / "b.sd", tmp_path / "b.sdz")["kind"] == "compact"
+    expand(tmp_path / "b.sdz", tmp_path / "expanded.sd")
+    assert (tmp_path / "expanded.sd").read_bytes() == (tmp_path / "b.sd").read_bytes()
 
 
 @settings(max_examples=40, deadline=None)

@@ -95,7 +95,8 @@ NAN, INF = float("nan"), float("inf")
 # The small file has steps: 2, 4, 16, 1.0, 8.0.
 BROKEN_RULES = [
     rule(0, 4, 16, 1.0, 8.0),
-    rule(3, 4, 16, 1.0, 8.0),
+    rule(3, 3, 8, 0.0, 0.0),
+    rule(4, 4, 16, 1.0, 8.0),
     rule(2, 0, 16, 1.0, 8.0),
     rule(2, 3, 16, 1.0, 8.0),
     rule(2, 32, 16, 1.0, 8.0),
@@ -139,8 +140,8 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("codes", "int8", "sliced", head(30, b"\x02")),
     ("codes", "int8", "sliced", head(31, b"\x01")),
     ("codes", "f32", "csr", head(29, b"\x01")),
-    ("sections", "int8", "sliced", head(56, u32(23))),
-    ("sections", "int8", "sliced", entry(21, 0, u32(23))),
+    ("sections", "int8", "sliced", head(56, u32(24))),
+    ("sections", "int8", "sliced", entry(21, 0, u32(24))),
     ("sections", "int8", "sliced", entry(1, 0, u32(1))),
     ("sections", "int8", "sliced", head(20, u32(0))),
     ("contiguous", "int8", "sliced", entry(3, 8, struct.pack("<Q", 64))),
@@ -202,6 +203,33 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("metadata", "int8", "sliced", body(Kind.METADATA, 0, b"[")),
     ("metadata", "int8", "sliced", body(Kind.METADATA, 2, b"\x01")),
 ]
+
+
+# The small file's tower: 3, 3 layers, hidden ones of 8 units.
+DAMAGED_TOWERS: list[tuple[str, Damage]] = [
+    ("lengths", rule(1, 4, 0, 1.0, 0.0)),
+    ("lengths", rule(3, 1, 8, 0.0, 0.0)),
+    ("lengths", rule(3, 9, 8, 0.0, 0.0)),
+    ("lengths", rule(3, 3, 7, 0.0, 0.0)),
+    ("lengths", rule(3, 3, 13, 0.0, 0.0)),
+    ("lengths", rule(3, 3, 0, 0.0, 0.0)),
+    ("fold-in", rule(3, 3, 8, 1.0, 0.0)),
+    ("fold-in", rule(3, 3, 8, 0.0, 1.0)),
+    ("fold-in", body(Kind.FOLD_TOWER, 0, f32(NAN))),
+    ("fold-in", body(Kind.FOLD_TOWER, -4, f32(INF))),
+]
+
+
+@pytest.mark.parametrize(("promise", "damage"), DAMAGED_TOWERS)
+@pytest.mark.parametrize("open_", [PackedFile.open, CoreRecommender.open], ids=["numpy", "core"])
+def test_damaged_tower_is_refused(open_, promise, damage, tmp_path):
+    path = tmp_path / "damaged.sd"
+    write_small(path, tower=True)
+    open_(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(PackedFileError) as refused:
+        open_(path)
+    assert refused.value.promise == promise
 
 
 @pytest.mark.parametrize(("promise", "values", "layout", "damage"), DAMAGED)

@@ -24,6 +24,7 @@ import scipy.sparse as sp
 
 from sparsedevice.errors import ConfigError, UnknownIdError
 from sparsedevice.packing import FoldIn, PackedFile, Ridge, Steps, pack
+from sparsedevice.packing.tower import Tower, layer_shapes
 from sparsedevice.runtime.recommender import Recommender
 from sparsedevice.runtime.reference import NumpyRecommender
 
@@ -57,6 +58,8 @@ CASES = [
     Case(fold_in="steps+weights", values="int4", dim=300),
     Case(fold_in="steps+matrix", values="int4", dim=300),
     Case(fold_in="steps", n_items=50),
+    *(Case(fold_in="tower", values=values, dim=40) for values in ("f32", "int8")),
+    Case(fold_in="tower+weights+matrix", values="int4", dim=300, similarity="dot"),
     Case(n_items=1),
     Case(n_items=64, values="int4"),
     Case(n_items=1025),
@@ -98,12 +101,16 @@ def fold_in_of(case: Case, rng: np.random.Generator) -> FoldIn:
         weights = rng.random(case.n_items, np.float32) + np.float32(0.1)
     if "matrix" in parts:
         matrix = rng.normal(size=(case.dim, case.dim)).astype(np.float32)
-    rule: Ridge | Steps | None = None
+    rule: Ridge | Steps | Tower | None = None
     if "ridge" in parts:
         rule = Ridge(2.5, 6)
         matrix = None if matrix is None else (matrix @ matrix.T / np.float32(case.dim)).astype(np.float32)
     if "steps" in parts:
         rule = Steps(4, 64, 1.5, 8.0)
+    if "tower" in parts:
+        shapes = layer_shapes(3, case.dim - 7, case.dim)
+        layers = ((rng.normal(size=s) * 2 / s[1] ** 0.5, rng.normal(size=s[0]) / 9) for s in shapes)
+        rule = Tower(tuple((w.astype(np.float32), b.astype(np.float32)) for w, b in layers))
     return FoldIn(weights, matrix, rule)
 
 

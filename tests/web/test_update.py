@@ -83,6 +83,15 @@ def test_ids_of_every_coding(module, ids, tmp_path):
     assert apply(module, (tmp_path / "old").read_bytes(), delta) == (tmp_path / "new").read_bytes()
 
 
+def test_a_delta_carries_the_tower(module, tmp_path):
+    for name, tower in (("old", False), ("new", True)):
+        write_small(tmp_path / name, tower=tower)
+    write_small(tmp_path / "coarse", tower=True, values="int4")
+    for old, new in (("old", "new"), ("new", "coarse"), ("new", "old")):
+        delta = made(tmp_path, tmp_path / old, tmp_path / new)
+        assert apply(module, (tmp_path / old).read_bytes(), delta) == (tmp_path / new).read_bytes()
+
+
 def test_whole_models(module, tmp_path):
     write_small(tmp_path / "old.sd")
     write_small(tmp_path / "new.sd", values="int4")

@@ -59,6 +59,16 @@ export class Source {
 const ones = (flags) => flags.reduce((sum, flag) => sum + flag, 0);
 const total = (numbers) => numbers.reduce((sum, number) => sum + number, 0);
 
+/* How many numbers the tower of a fold-in rule has; 0 where it is none. */
+function towerNumbers(rule, dim) {
+  const view = new DataView(rule.buffer, rule.byteOffset, rule.byteLength);
+  const [kind, count, hidden] = [0, 4, 8].map((at) => view.getUint32(at, true));
+  if (kind !== 3 || count < 2 || count > 8 || hidden < 1 || hidden > dim) {
+    return 0;
+  }
+  return hidden * (dim + 1) + (count - 2) * hidden * (hidden + 1) + dim * (hidden + 1);
+}
+
 /* What the new file says. */
 export function readBody(base, source) {
   const [nItems, nUsers, dim] = [source.number(), source.number(), source.number()];
@@ -66,8 +76,8 @@ export function readBody(base, source) {
   if (nItems < 1 || nItems >= 2 ** 31 || nUsers >= 2 ** 31 || dim < 1 || dim > 4096) {
     throw bodyError(`${nItems} items, ${nUsers} users, ${dim} columns`);
   }
-  const unfit = (layout === 1 && (values < 2 || dim > 256)) || (there & 2 && !nUsers);
-  if (values > 3 || layout > 1 || similarity > 1 || there > 63 || unfit) {
+  const unfit = (layout === 1 && (values < 2 || dim > 256)) || (there & 2 && !nUsers) || (there & 64 && !(there & 32));
+  if (values > 3 || layout > 1 || similarity > 1 || there > 127 || unfit) {
     throw bodyError("unknown codes, or codes that do not go together");
   }
   const head = { nItems, nUsers, dim, values, layout, similarity };
@@ -88,6 +98,14 @@ export function readBody(base, source) {
   const metadata = base.bytes(21) ?? new Uint8Array(0);
   content.metadata = there & 16 ? takeStrings(source, [metadata], new RowMap(Int32Array.of(0), 1))[0] : null;
   content.rule = there & 32 ? source.raw(RULE_BYTES) : null;
+  if (there & 64) {
+    const old = base.words(23);
+    const size = towerNumbers(content.rule, dim);
+    if (source.left < size / 8) {
+      throw bodyError(`a tower of ${size} numbers`);
+    }
+    content.tower = takeWords(source, old?.length === size ? old : new Uint32Array(size));
+  }
   if (source.left) {
     throw bodyError(`${source.left} bytes follow the last array`);
   }

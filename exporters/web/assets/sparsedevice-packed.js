@@ -5,7 +5,7 @@ import { TextList, TextWriter } from "./sparsedevice-strings.js";
 
 const HEADER_BYTES = 64;
 const ENTRY_BYTES = 24;
-const KINDS = 22;
+const KINDS = 23;
 const SLICE = 64;
 const BYTE_ORDER = 0x0a0b0c0d;
 const [F32, F16, , INT4] = [0, 1, 2, 3];
@@ -150,9 +150,9 @@ export function buildFile(content, resultBytes) {
   for (const [first, { strings, symbols }] of content.strings) {
     new TextWriter(strings, symbols, crc32).sections(first).forEach((part, i) => parts.set(first + i, part));
   }
-  const { seen, weights, matrix, metadata, rule } = content;
-  const rest = [seen?.pointers, seen?.rows, weights, matrix, metadata, rule];
-  [SEEN, SEEN + 1, 19, 20, 21, KINDS].forEach((kind, i) => rest[i] && parts.set(kind, asBytes(rest[i])));
+  const { seen, weights, matrix, metadata, rule, tower } = content;
+  const rest = [seen?.pointers, seen?.rows, weights, matrix, metadata, rule, tower];
+  [SEEN, SEEN + 1, 19, 20, 21, 22, KINDS].forEach((kind, i) => rest[i] && parts.set(kind, asBytes(rest[i])));
   const counts = [content.items, content.users].map((rows) => rows?.columns.length ?? 0);
   return join(head, [...counts, seen?.rows.length ?? 0], parts);
 }

@@ -165,6 +165,7 @@ static sd_status check_lengths(sd_model *model) {
         [SD_K_FOLD_WEIGHTS] = 4 * n,
         [SD_K_FOLD_MATRIX] = 4 * (uint64_t)model->dim * model->dim,
         [SD_K_FOLD_RULE] = SD_RULE_BYTES,
+        [SD_K_FOLD_TOWER] = 4 * (uint64_t)sd_tower_numbers(model),
     };
     for (uint32_t kind = 1; kind <= SD_KINDS; kind++) {
         uint64_t length = model->lengths[kind];
@@ -184,7 +185,7 @@ static sd_status check_lengths(sd_model *model) {
                    kind == SD_K_TITLE_BYTES || kind == SD_K_METADATA) {
             if (length > UINT32_MAX)
                 return SD_LENGTHS;
-        } else if (length != expected[kind])
+        } else if (length != expected[kind] || (kind == SD_K_FOLD_TOWER && !length))
             return SD_LENGTHS;
     }
     return SD_OK;

@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 #define SD_FORMAT_VERSION 1u
-#define SD_KINDS 22u
+#define SD_KINDS 23u
 #define SD_NO_ROW UINT32_MAX
 
 /* 0, a broken promise of the file (numbered as in docs/format.md), or a wrong call. */

@@ -3,6 +3,16 @@
  * machines come to the same bits. */
 #include "sd_internal.h"
 
+uint32_t sd_tower_numbers(const sd_model *model) {
+    const uint8_t *p = model->sections[SD_K_FOLD_RULE];
+    if (!p || model->lengths[SD_K_FOLD_RULE] != SD_RULE_BYTES || sd_u32(p) != SD_RULE_TOWER)
+        return 0;
+    uint32_t count = sd_u32(p + 4), hidden = sd_u32(p + 8), dim = model->dim;
+    if (count < 2 || count > SD_MAX_LAYERS || hidden < 1 || hidden > dim)
+        return 0;
+    return hidden * (dim + 1) + (count - 2) * hidden * (hidden + 1) + dim * (hidden + 1);
+}
+
 sd_rule sd_fold_rule(const sd_model *model, int *valid) {
     const uint8_t *p = model->sections[SD_K_FOLD_RULE];
     sd_rule rule = {0};
@@ -17,7 +27,8 @@ sd_rule sd_fold_rule(const sd_model *model, int *valid) {
                 !(count & (count - 1)) && rows >= SD_COMB_ROWS && rows <= SD_MAX_SAMPLE &&
                 !(rows & (rows - 1)) && a > 0 && a <= SD_MAX_F32 && b > 0 &&
                 b <= SD_MAX_SHARPNESS && model->similarity == SD_COSINE;
-    if (!ridge && !steps) {
+    int tower = model->sections[SD_K_FOLD_TOWER] && sd_u32(p + 12) == 0 && sd_u32(p + 16) == 0;
+    if (!ridge && !steps && !tower) {
         *valid = 0;
         return rule;
     }
@@ -73,12 +84,11 @@ static double dot(const double *a, const double *b, uint32_t n) {
 }
 
 /* target += matrix * x. */
-static void add_product(const sd_model *model, const double *x, double *target) {
-    const uint8_t *matrix = model->sections[SD_K_FOLD_MATRIX];
-    uint32_t dim = model->dim;
-    for (uint32_t row = 0; matrix && row < dim; row++)
-        for (uint32_t column = 0; column < dim; column++)
-            target[row] += (double)sd_f32(matrix + 4 * ((uint64_t)row * dim + column)) * x[column];
+static void add_product(const uint8_t *matrix, uint32_t rows, uint32_t columns, const double *x,
+                        double *target) {
+    for (uint32_t row = 0; matrix && row < rows; row++)
+        for (uint32_t column = 0; column < columns; column++, matrix += 4)
+            target[row] += (double)sd_f32(matrix) * x[column];
 }
 
 static double weight_of(const sd_model *model, uint32_t row) {
@@ -244,7 +254,7 @@ static void solve(const sd_model *model, sd_rule rule, const uint32_t *history, 
     for (uint32_t step = 0; step < rule.count && square > 0; step++) {
         for (uint32_t i = 0; i < dim; i++)
             ap[i] = rule.a * p[i];
-        add_product(model, p, ap);
+        add_product(model->sections[SD_K_FOLD_MATRIX], dim, dim, p, ap);
         for (uint32_t i = 0; i < count; i++) {
             load_row(model, SD_ITEMS, history[i], row);
             row_add(row, weight_of(model, history[i]) * row_dot(row, p), ap);
@@ -261,6 +271,30 @@ static void solve(const sd_model *model, sd_rule rule, const uint32_t *history, 
         for (uint32_t i = 0; i < dim; i++)
             p[i] = r[i] + beta * p[i];
         square = after;
+    }
+}
+
+/* Dense layers, with tanh after all but the last; q at length 1 goes in and their output comes out.
+ * No layer is wider than q, and room has as many numbers. */
+static void climb(const sd_model *model, sd_rule rule, double *room, double *q) {
+    const uint8_t *layer = model->sections[SD_K_FOLD_TOWER];
+    uint32_t dim = model->dim, width = dim;
+    if (!normalize(q, dim))
+        return;
+    for (uint32_t i = 0; i < rule.count; i++) {
+        uint32_t out = i + 1 < rule.count ? rule.rows : dim;
+        const uint8_t *bias = layer + 4 * out * width;
+        for (uint32_t j = 0; j < out; j++)
+            room[j] = (double)sd_f32(bias + 4 * j);
+        add_product(layer, out, width, q, room);
+        layer = bias + 4 * out;
+        for (uint32_t j = 0; j < out; j++) {
+            double x = 2 * room[j];
+            x = x > -700 ? x : -700;
+            double hidden = 1 - 2 / (exponential(x < 700 ? x : 700) + 1);
+            q[j] = i + 1 < rule.count ? hidden : room[j];
+        }
+        width = out;
     }
 }
 
@@ -319,10 +353,11 @@ void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, 
         solve(model, rule, history, count, sum, sum + dim, sum + 2 * dim, &row, q);
         return;
     }
-    if (matrix)
-        add_product(model, sum, q);
+    add_product(model->sections[SD_K_FOLD_MATRIX], dim, dim, sum, q);
     for (uint32_t i = 0; !matrix && i < dim; i++)
         q[i] = sum[i];
     if (rule.kind == SD_RULE_STEPS)
         refine(model, rule, history, count, sum, sum + dim, &row, table, q);
+    if (rule.kind == SD_RULE_TOWER)
+        climb(model, rule, sum, q);
 }

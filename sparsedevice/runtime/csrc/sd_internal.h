@@ -53,7 +53,8 @@ enum sd_kind {
     SD_K_FOLD_WEIGHTS,
     SD_K_FOLD_MATRIX,
     SD_K_METADATA,
-    SD_K_FOLD_RULE
+    SD_K_FOLD_RULE,
+    SD_K_FOLD_TOWER
 };
 
 /* Little-endian reads from any address. sd_open refuses machines of the other byte order. */
@@ -266,9 +267,10 @@ int32_t sd_round_even(double x);
 
 double sd_square_root(double x);
 
-enum { SD_RULE_RIDGE = 1, SD_RULE_STEPS = 2 };
+enum { SD_RULE_RIDGE = 1, SD_RULE_STEPS = 2, SD_RULE_TOWER = 3 };
 /* Rows of a block of 64, every fourth, that a gradient step looks at. */
 #define SD_COMB_ROWS 16u
+enum { SD_MAX_LAYERS = 8 };
 enum { SD_MAX_SOLVE = 64, SD_MAX_STEPS = 16, SD_MAX_SAMPLE = 65536, SD_MAX_SHARPNESS = 350 };
 
 /* What follows the weighted sum; kind 0: nothing (docs/format.md, "The fold-in rule"). */
@@ -276,6 +278,9 @@ typedef struct sd_rule {
     uint32_t kind, count, rows;
     double a, b;
 } sd_rule;
+
+/* Numbers of the tower that the rule asks for; 0 where it asks for none. */
+uint32_t sd_tower_numbers(const sd_model *model);
 
 /* *valid is 0, and the rule is none, where the section is not as the format says. */
 sd_rule sd_fold_rule(const sd_model *model, int *valid);

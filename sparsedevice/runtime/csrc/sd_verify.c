@@ -448,6 +448,8 @@ sd_status sd_verify(const sd_model *model) {
         status = check_floats(model, SD_K_FOLD_WEIGHTS, 0, SD_FOLD_IN);
     if (!status)
         status = check_floats(model, SD_K_FOLD_MATRIX, 0, SD_FOLD_IN);
+    if (!status)
+        status = check_floats(model, SD_K_FOLD_TOWER, 0, SD_FOLD_IN);
     if (!status) {
         int valid;
         (void)sd_fold_rule(model, &valid);

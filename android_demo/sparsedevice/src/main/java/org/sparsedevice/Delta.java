@@ -13,7 +13,7 @@ final class Delta {
     static final byte[] COMPACT_MAGIC = {(byte) 0x93, 'S', 'D', 'Z', '\r', '\n', 0x1A, '\n'};
     private static final int VERSION = 1, HEADER_BYTES = 96, RULE_BYTES = 20;
     private static final int HAS_TITLES = 1, HAS_SEEN = 2, HAS_WEIGHTS = 4, HAS_MATRIX = 8, HAS_METADATA = 16,
-            HAS_RULE = 32;
+            HAS_RULE = 32, HAS_TOWER = 64;
     private static final int SAME_SYMBOLS = 1, OTHER_SYMBOLS = 2;
 
     private final byte[] delta;
@@ -93,9 +93,10 @@ final class Delta {
             throw DeltaException.body(nItems + " items, " + nUsers + " users, " + dim + " columns");
         }
         boolean sliced = codes[1] == 1;
-        if ((codes[0] & ~3) != 0 || (codes[1] & ~1) != 0 || (codes[2] & ~1) != 0 || (flags & ~63) != 0
+        if ((codes[0] & ~3) != 0 || (codes[1] & ~1) != 0 || (codes[2] & ~1) != 0 || (flags & ~127) != 0
                 || (sliced && (codes[0] < PackedFile.INT8 || dim > PackedFile.MAX_BYTE_DIM))
-                || ((flags & HAS_SEEN) != 0 && nUsers == 0)) {
+                || ((flags & HAS_SEEN) != 0 && nUsers == 0)
+                || ((flags & HAS_TOWER) != 0 && (flags & HAS_RULE) == 0)) {
             throw DeltaException.body("unknown codes, or codes that do not go together");
         }
         PackedWriter file =
@@ -129,7 +130,18 @@ final class Delta {
             file.put(PackedFile.METADATA, StoredStrings.take(in, old, new int[1]).bytes);
         }
         if ((flags & HAS_RULE) != 0) {
-            file.put(PackedFile.FOLD_RULE, in.raw(RULE_BYTES));
+            byte[] rule = in.raw(RULE_BYTES);
+            file.put(PackedFile.FOLD_RULE, rule);
+            if ((flags & HAS_TOWER) != 0) {
+                ByteBuffer words = ByteBuffer.wrap(rule).order(ByteOrder.LITTLE_ENDIAN);
+                int[] old = words(base, PackedFile.FOLD_TOWER);
+                int size = Fold.towerNumbers(words.getInt(0), words.getInt(4), words.getInt(8), (int) dim);
+                if (4L * size > resultBytes) {
+                    throw DeltaException.body("a tower of " + size + " numbers in " + resultBytes + " bytes");
+                }
+                boolean same = old != null && old.length == size;
+                file.put(PackedFile.FOLD_TOWER, RowMap.takeWords(in, same ? old : new int[size]));
+            }
         }
         in.end();
         return file;

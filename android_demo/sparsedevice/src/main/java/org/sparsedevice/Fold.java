@@ -7,7 +7,7 @@ import java.util.Arrays;
  * a double, and every sum has one order, so all backends come to the same bits.
  */
 final class Fold {
-    private static final int RIDGE = 1, STEPS = 2;
+    private static final int RIDGE = 1, STEPS = 2, TOWER = 3, MAX_LAYERS = 8;
     /** A step's sample takes every fourth row of blocks of 64. */
     private static final int COMB_ROWS = 16, TEETH = 4, BLOCK_ROWS = 64;
     private static final double[] POWERS = {1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1, 1};
@@ -29,6 +29,14 @@ final class Fold {
         columns = new int[file.dim];
     }
 
+    /** How many numbers the tower of a rule has, of which these are the first words; 0 where it has none. */
+    static int towerNumbers(long kind, long count, long hidden, int dim) {
+        if (kind != TOWER || count < 2 || count > MAX_LAYERS || hidden < 1 || hidden > dim) {
+            return 0;
+        }
+        return (int) (hidden * (dim + 1) + (count - 2) * hidden * (hidden + 1) + dim * (hidden + 1));
+    }
+
     /** Whether the rule is as the format says; no rule is. */
     static boolean valid(PackedFile file) {
         if (!file.has(PackedFile.FOLD_RULE)) {
@@ -40,6 +48,10 @@ final class Fold {
         boolean positive = first > 0 && first <= Float.MAX_VALUE && count >= 1;
         if (kind == RIDGE) {
             return positive && count <= 64 && rows == 0 && file.u32(PackedFile.FOLD_RULE, 4) == 0;
+        }
+        if (kind == TOWER) {
+            return file.has(PackedFile.FOLD_TOWER) && file.u32(PackedFile.FOLD_RULE, 3) == 0
+                    && file.u32(PackedFile.FOLD_RULE, 4) == 0;
         }
         return kind == STEPS && positive && count <= 16 && (count & count - 1) == 0
                 && rows >= COMB_ROWS && rows <= 65536 && (rows & rows - 1) == 0
@@ -60,12 +72,36 @@ final class Fold {
             return;
         }
         if (file.has(PackedFile.FOLD_MATRIX)) {
-            addProduct(sum, q);
+            addProduct(PackedFile.FOLD_MATRIX, 0, file.dim, file.dim, sum, q);
         } else {
             System.arraycopy(sum, 0, q, 0, q.length);
         }
         if (kind == STEPS) {
             refine(history, n, q, query);
+        } else if (kind == TOWER) {
+            climb(q);
+        }
+    }
+
+    /** Dense layers, with tanh after all but the last; q at length 1 goes in and their output comes out. */
+    private void climb(double[] q) {
+        int count = (int) file.u32(PackedFile.FOLD_RULE, 1), hidden = (int) file.u32(PackedFile.FOLD_RULE, 2);
+        if (!normalize(q)) {
+            return;
+        }
+        double[] room = a;
+        int at = 0, width = q.length;
+        for (int layer = 1; layer <= count; layer++) {
+            int out = layer < count ? hidden : q.length, bias = at + out * width;
+            for (int i = 0; i < out; i++) {
+                room[i] = file.f32(PackedFile.FOLD_TOWER, bias + i);
+            }
+            addProduct(PackedFile.FOLD_TOWER, at, out, width, q, room);
+            for (int i = 0; i < out; i++) {
+                q[i] = layer < count ? 1 - 2 / (exponential(2 * room[i]) + 1) : room[i];
+            }
+            at = bias + out;
+            width = out;
         }
     }
 
@@ -124,7 +160,7 @@ final class Fold {
                 ap[i] = penalty * p[i];
             }
             if (file.has(PackedFile.FOLD_MATRIX)) {
-                addProduct(p, ap);
+                addProduct(PackedFile.FOLD_MATRIX, 0, file.dim, file.dim, p, ap);
             }
             for (int i = 0; i < n; i++) {
                 load(history[i]);
@@ -196,11 +232,12 @@ final class Fold {
         }
     }
 
-    private void addProduct(double[] x, double[] target) {
-        for (int row = 0; row < target.length; row++) {
+    /** Add the product of a matrix, which begins at number {@code first} of a section, and x. */
+    private void addProduct(int section, int first, int rows, int columns, double[] x, double[] target) {
+        for (int row = 0; row < rows; row++) {
             double total = target[row];
-            for (int column = 0; column < x.length; column++) {
-                total += (double) file.f32(PackedFile.FOLD_MATRIX, row * file.dim + column) * x[column];
+            for (int column = 0; column < columns; column++) {
+                total += (double) file.f32(section, first + row * columns + column) * x[column];
             }
             target[row] = total;
         }

@@ -21,8 +21,9 @@ final class PackedFile {
     static final int USER_POINTERS = 5, USER_SCALES = 8;
     static final int SEEN_POINTERS = 9, SEEN_ROWS = 10;
     static final int ITEM_IDS = 11, USER_IDS = 14, TITLES = 17;
-    static final int FOLD_WEIGHTS = 19, FOLD_MATRIX = 20, METADATA = 21, FOLD_RULE = 22;
-    static final int KINDS = 22;
+    static final int FOLD_WEIGHTS = 19, FOLD_MATRIX = 20, METADATA = 21, FOLD_RULE = 22,
+            FOLD_TOWER = 23;
+    static final int KINDS = 23;
 
     private static final int[] MAGIC = {0x93, 'S', 'D', 'V', '\r', '\n', 0x1A, '\n'};
     private static final int HEADER_BYTES = 64, ENTRY_BYTES = 24;
@@ -162,13 +163,22 @@ final class PackedFile {
             4 * (u + 1), nnzUsers * width, valueBytes(nnzUsers), 4 * u,
             4 * (u + 1), 4 * nnzSeen,
             -1, -1, -1, -1, -1, -1, -1, -1,
-            4 * n, 4L * dim * dim, -1, 20};
+            4 * n, 4L * dim * dim, -1, 20, towerBytes()};
         for (int kind = 1; kind <= KINDS; kind++) {
             require(!has(kind) || expected[kind] < 0 || lengths[kind] == expected[kind], Promise.LENGTHS);
         }
         require(StringList.fits(this, ITEM_IDS, nItems), Promise.LENGTHS);
         require(nUsers == 0 || StringList.fits(this, USER_IDS, nUsers), Promise.LENGTHS);
         require(!has(TITLES) || StringList.fits(this, TITLES, nItems), Promise.LENGTHS);
+    }
+
+    /** Bytes that the fold-in rule's tower takes; no section's length where the rule has none. */
+    private long towerBytes() {
+        if (!has(FOLD_RULE) || lengths[FOLD_RULE] != 20) {
+            return Long.MAX_VALUE;
+        }
+        int numbers = Fold.towerNumbers(u32(FOLD_RULE, 0), u32(FOLD_RULE, 1), u32(FOLD_RULE, 2), dim);
+        return numbers > 0 ? 4L * numbers : Long.MAX_VALUE;
     }
 
     /** Slots that the hashes of {@code n} ids are spread over. */

@@ -34,6 +34,7 @@ final class Verifier {
         }
         verifier.checkFloats(PackedFile.FOLD_WEIGHTS, false, Promise.FOLD_IN);
         verifier.checkFloats(PackedFile.FOLD_MATRIX, false, Promise.FOLD_IN);
+        verifier.checkFloats(PackedFile.FOLD_TOWER, false, Promise.FOLD_IN);
         require(Fold.valid(file), Promise.FOLD_IN);
         require(Metadata.read(file) != null, Promise.METADATA);
     }
