@@ -67,7 +67,7 @@ def _agreement(recommender: Recommender, run: Run, way: str, k: int) -> dict[str
     else:
         queries = folded_queries(run.items, run.similarity, run.fold_in, seen)
     scale = inverse_norms(run.items) if run.similarity == "cosine" else None
-    trained = rank(queries, run.items, chosen, k, seen=seen, row_scale=scale)
+    trained = rank(queries, run.items, chosen, k, seen=seen, row_scale=scale, network=run.network)
     item_ids = train.item_ids
     overlaps = []
     for user, row in enumerate(trained):

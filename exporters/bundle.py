@@ -104,6 +104,11 @@ class Bundle:
         """
         check_backend(backend)
         self.check_ranks()
+        if self.manifest["config"]["model"] == "neumf" and backend not in (self.target.backend, "numpy"):
+            raise ConfigError(
+                f"{self.path} holds model 'neumf', whose network the C core does not run; use backend"
+                f" {self.target.backend} or numpy"
+            )
         if backend in FILE_BACKENDS:
             import_module(FILE_BACKENDS[backend])
             return

@@ -71,7 +71,9 @@ def export(
             "this run has no user rows to ship; leave out --users: histories are folded in on the device"
         )
     values = values or run.config.values or "int8"
-    row.check(values=values, layout=layout, users=users, dim=run.items.shape[1])
+    row.check(
+        values=values, layout=layout, users=users, dim=run.items.shape[1], network=run.network is not None
+    )
     with atomic_folder(out) as folder:
         packed = pack_run(run, folder / PACKED_NAME, values=values, layout=layout, users=users)
         check_budget(run.config, packed)

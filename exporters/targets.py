@@ -74,6 +74,7 @@ class Target:
         layouts: layouts of the packed file that it can carry.
         max_dim: widest table that it can carry.
         users: whether user rows can be shipped.
+        networks: whether scores can be a network's output for each pair (model "neumf").
         backend: the backend that runs the artefact.
         writer: ``module:function(packed, folder) -> names of the files written``; "" where there is none.
         readme: ``module:function(packed, names, history) -> text`` of the target's own section; "" for none.
@@ -94,6 +95,7 @@ class Target:
     layouts: tuple[str, ...] = ("auto", *LAYOUTS)
     max_dim: int = MAX_DIM
     users: bool = True
+    networks: bool = False
     backend: str = "core"
     writer: str = ""
     builder: str = ""
@@ -109,12 +111,18 @@ class Target:
         """The backends that run the artefact, the target's own first."""
         return (self.backend, self.native_backend) if self.native_backend else (self.backend,)
 
-    def check(self, *, values: str, layout: str, users: bool, dim: int) -> None:
+    def check(self, *, values: str, layout: str, users: bool, dim: int, network: bool = False) -> None:
         """Refuse what this target cannot carry.
 
         Raises:
             ConfigError: saying what to use instead.
         """
+        if network and not self.networks:
+            able = " or ".join(f"'{target.name}'" for target in TARGETS if target.networks)
+            raise ConfigError(
+                f"target {self.name!r} does not carry model 'neumf', whose scores are a network's; export to"
+                f" {able}, or train --model mf"
+            )
         if values not in self.values:
             raise ConfigError(
                 f"target {self.name!r} does not carry {values!r} values; use one of {', '.join(self.values)}"
@@ -184,7 +192,7 @@ TARGETS: tuple[Target, ...] = (
     Target(
         name="onnx",
         summary="One ONNX graph: standard operators (opset 18), or the C core where that is registered.",
-        artefacts=("model.onnx", "model.sd"),
+        artefacts=("model.onnx", "model.onnx.data", "model.sd"),
         companions=(
             "sparsedevice.h",
             "sparsedevice.c",
@@ -195,6 +203,7 @@ TARGETS: tuple[Target, ...] = (
         ),
         modules=("onnx", "onnxruntime"),
         extra="onnx",
+        networks=True,
         backend="onnx",
         writer="sparsedevice.exporters.onnx:write",
         opener="sparsedevice.exporters.onnx:open_artefact",
@@ -236,6 +245,7 @@ TARGETS: tuple[Target, ...] = (
         modules=("torch", "executorch"),
         extra="executorch",
         max_dim=1024,
+        networks=True,
         backend="executorch",
         writer="sparsedevice.exporters.executorch:write",
         opener="sparsedevice.exporters.executorch:open_artefact",

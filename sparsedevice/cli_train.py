@@ -29,7 +29,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder to write.")] = Path("run"),
     model: Annotated[
         str,
-        typer.Option(help="mf, lightgcn, pooled, elsa, multvae, or dlrm for a click log (docs/models.md)."),
+        typer.Option(
+            help="mf, lightgcn, neumf, pooled, elsa, multvae; dlrm for a click log (docs/models.md)."
+        ),
     ] = "mf",
     method: Annotated[
         str, typer.Option(help=f"How the shape is found and moved: {', '.join(METHODS)}.")
@@ -121,7 +123,7 @@ def train(
     hidden: Annotated[
         int | None,
         typer.Option(
-            help="Of model multvae: width of the hidden layers, at most that of the table; 0 for none.",
+            help="Of models multvae (0 for none) and neumf: units of a hidden layer, at most the width.",
             rich_help_panel=METHOD,
         ),
     ] = None,

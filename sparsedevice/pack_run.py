@@ -50,6 +50,7 @@ def pack_run(run: Run, path: Path, *, values: str, layout: str = "auto", users: 
         layout=layout,
         similarity=run.similarity,  # type: ignore[arg-type]
         fold_in=run.fold_in,
+        network=run.network,
         metadata={
             "sparsedevice": __version__,
             "model": run.config.model,

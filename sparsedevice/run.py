@@ -16,6 +16,7 @@ from sparsedevice.data import Interactions, Split
 from sparsedevice.errors import RunError, SparseDeviceError
 from sparsedevice.files import atomic_folder, read_json, write_json
 from sparsedevice.packing.fold_in import FoldIn, decode_rule, encode_rule
+from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.packing.tower import Tower
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.vocabulary import Vocabulary
@@ -38,6 +39,7 @@ class Run:
         fold_in: how a history becomes a query.
         metrics: what was measured: validation and test metrics, memory, seconds.
         source: the data's name and options as they were given.
+        network: makes scores of pairs of rows; None: scores are their products, by ``similarity``.
         curvature: of a refreshed run, H of each entry of its tables (``training.prior``), float32[nnz].
     """
 
@@ -50,6 +52,7 @@ class Run:
     metrics: dict[str, Any]
     source: dict[str, Any] = field(default_factory=dict)
     curvature: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    network: PairNetwork | None = None
 
     def summary(self) -> dict[str, Any]:
         """What a person wants to know first, flat."""
@@ -83,6 +86,8 @@ class Run:
             tables["fold_in.weights"] = self.fold_in.weights.astype(np.float32)
         if self.fold_in.matrix is not None:
             tables["fold_in.matrix"] = np.ascontiguousarray(self.fold_in.matrix, dtype=np.float32)
+        if self.network is not None:
+            tables |= {f"network.{name}": array for name, array in self.network.arrays().items()}
         tables |= {f"curvature.{name}": values for name, values in self.curvature.items()}
         if self.fold_in.rule is not None:
             tables["fold_in.rule"] = np.frombuffer(encode_rule(self.fold_in.rule), np.uint8)
@@ -152,6 +157,7 @@ class Run:
                 read_json(path / "metrics.json"),
                 dict(config.get("source", {})),
                 {name: tables[key] for name in ("users", "items") if (key := f"curvature.{name}") in tables},
+                _network(tables, items.shape[1]),
             )
         except RunError:
             raise
@@ -192,6 +198,15 @@ def _fold_in(tables: dict[str, NDArray[Any]], similarity: str, dim: int) -> Fold
         tables.get("fold_in.matrix"),
         None if rule is None else decode_rule(rule.tobytes(), similarity, dim, tables.get("fold_in.tower")),
     )
+
+
+def _network(tables: dict[str, NDArray[Any]], dim: int) -> PairNetwork | None:
+    parts = {n.removeprefix("network."): array for n, array in tables.items() if n.startswith("network.")}
+    if not parts:
+        return None
+    network = PairNetwork(**parts)
+    network.check(dim)
+    return network
 
 
 def _interactions(split: Split) -> dict[str, NDArray[Any]]:

@@ -10,16 +10,20 @@ import numpy as np
 import torch
 from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
 
+from sparsedevice.errors import TargetError
 from sparsedevice.files import atomic_file
 from sparsedevice.packing import PackedFile, Steps, Tower
+from sparsedevice.packing.pair_network import PairNetwork
 
 from ..refuse import refuse_ridge
 from .methods import FOLD_ROWS, Fold, Matrix, Row, Step, Table, Top
+from .pairs import pair_methods
 from .shared import share_equal_parts
 from .slots import lay_out
 from .tower import Climb
 
 MODEL_NAME = "model.pte"
+Methods = dict[str, tuple[torch.nn.Module, tuple[torch.Tensor, ...]]]
 
 
 def write_program(packed: PackedFile, folder: Path) -> list[str]:
@@ -32,12 +36,35 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
         TargetError: if the file folds histories in by ridge.
     """
     refuse_ridge(packed, "executorch")
+    methods = _row_methods(packed) if packed.network is None else _pair_methods(packed, packed.network)
+    total = torch.zeros(packed.dim, dtype=torch.float64)
+    if packed.fold_in.matrix is not None:
+        methods["matrix"] = (Matrix(np.array(packed.fold_in.matrix)), (total,))
+    if isinstance(packed.fold_in.rule, Tower):
+        methods["tower"] = (Climb(packed.fold_in.rule), (total,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.export").setLevel(logging.ERROR)
+        exported = {
+            name: torch.export.export(module.eval(), args) for name, (module, args) in methods.items()
+        }
+        edge = to_edge_transform_and_lower(
+            exported, compile_config=EdgeCompileConfig(_check_ir_validity=True)
+        )
+        program = edge.to_executorch()
+    with atomic_file(folder / MODEL_NAME) as file:
+        file.write(share_equal_parts(program.buffer))
+    return [MODEL_NAME]
+
+
+def _row_methods(packed: PackedFile) -> Methods:
+    """The methods that work on rows whose products are scores."""
     rows = packed.item_rows
     items = Table(lay_out(rows), rows.scales, packed.dim)
     row = (torch.zeros(1, dtype=torch.int64),)
     total = torch.zeros(packed.dim, dtype=torch.float64)
     weights = packed.fold_in.weights
-    methods: dict[str, tuple[torch.nn.Module, tuple[torch.Tensor, ...]]] = {
+    methods: Methods = {
         "fold": (
             Fold(items, None if weights is None else np.array(weights)),
             (total, torch.zeros(FOLD_ROWS, dtype=torch.int64)),
@@ -46,10 +73,6 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
     }
     if weights is not None:  # else ``fold`` of one row is that row
         methods["item"] = (Row(items), row)
-    if packed.fold_in.matrix is not None:
-        methods["matrix"] = (Matrix(np.array(packed.fold_in.matrix)), (total,))
-    if isinstance(packed.fold_in.rule, Tower):
-        methods["tower"] = (Climb(packed.fold_in.rule), (total,))
     if isinstance(packed.fold_in.rule, Steps):
         rule = packed.fold_in.rule
         methods["step"] = (
@@ -65,16 +88,21 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
     if packed.user_rows is not None:
         users = Table(lay_out(packed.user_rows), packed.user_rows.scales, packed.dim)
         methods["user"] = (Row(users), row)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("torch.export").setLevel(logging.ERROR)
-        exported = {
-            name: torch.export.export(module.eval(), args) for name, (module, args) in methods.items()
-        }
-        edge = to_edge_transform_and_lower(
-            exported, compile_config=EdgeCompileConfig(_check_ir_validity=True)
+    return methods
+
+
+def _pair_methods(packed: PackedFile, network: PairNetwork) -> Methods:
+    """The methods of a model whose scores are a network's."""
+    if packed.fold_in.rule is not None:
+        raise TargetError(
+            f"target 'executorch' does not fold histories in by {packed.fold_in.kind} for a model with a"
+            " network; train with --fold-in sum or matrix"
         )
-        program = edge.to_executorch()
-    with atomic_file(folder / MODEL_NAME) as file:
-        file.write(share_equal_parts(program.buffer))
-    return [MODEL_NAME]
+    weights = packed.fold_in.weights
+    return pair_methods(
+        packed.item_rows,
+        packed.user_rows,
+        None if weights is None else np.array(weights),
+        network,
+        FOLD_ROWS,
+    )

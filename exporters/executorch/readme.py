@@ -10,6 +10,7 @@ import numpy as np
 from sparsedevice.packing import PackedFile, Steps, Tower
 
 from .methods import FOLD_ROWS
+from .pairs import padded_rows
 from .slots import lay_out
 
 _TEXT = Template("""
@@ -71,7 +72,7 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
     matrix = ""
     if packed.fold_in.matrix is not None:
         matrix = 'query = program.load_method("matrix").execute([query])[0].clone()\n'
-    rule = packed.fold_in.rule
+    rule, flat = packed.fold_in.rule, packed.network is None
     if isinstance(rule, Tower):
         matrix += 'query = program.load_method("tower").execute([query])[0].clone()\n'
     steps = ""
@@ -92,9 +93,9 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
         history=repr(list(history)),
         dim=packed.dim,
         chunk=FOLD_ROWS,
-        padded=lay_out(packed.item_rows).padded_rows,
+        padded=lay_out(packed.item_rows).padded_rows if flat else padded_rows(packed.n_items),
         matrix=matrix,
         steps=steps,
-        item="`item`" if packed.fold_in.weights is not None else "`fold` of one row",
+        item="`item`" if flat and packed.fold_in.weights is not None else "`fold` of one row",
         user=" `user` gives a shipped user's row;" if packed.n_users else "",
     )

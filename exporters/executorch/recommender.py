@@ -40,7 +40,9 @@ class ExecutorchRecommender(RowRecommender):
         self, *, history: Rows, user: int, like: int, excluded: Rows, candidates: Rows | None, k: int
     ) -> tuple[Rows, NDArray[np.float32]]:
         """See :meth:`RowRecommender.top_rows`."""
-        if like >= 0:
+        if like >= 0 and self.packed.network is not None:  # whose queries are users, not items
+            query = self._fold_in(np.array([like]))
+        elif like >= 0:
             if "item" in self._methods:
                 query = self._run("item", torch.tensor([like]))[0]
             else:

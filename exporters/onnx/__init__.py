@@ -7,8 +7,9 @@ from pathlib import Path
 from sparsedevice.packing import PackedFile
 
 from ..vocabulary_file import VOCABULARY_NAME, write_vocabulary
-from .model import MODEL_NAME, write_onnx
+from .model import MODEL_NAME, write_graph, write_onnx
 from .native import write_operator
+from .pairs import build_pairs
 from .readme import render
 from .recommender import OnnxRecommender
 
@@ -16,8 +17,14 @@ __all__ = ["OnnxRecommender", "open_artefact", "render", "write", "write_onnx"]
 
 
 def write(packed: PackedFile, folder: Path) -> list[str]:
-    """Write the model, the operator's sources, and ids and titles for apps that read no packed files."""
-    names = [*write_onnx(packed, folder), *write_operator(folder)]
+    """Write the model, the operator's sources, and ids and titles for apps that read no packed files.
+
+    A model with a network has a graph of its own, which no operator takes over.
+    """
+    if packed.network is None:
+        names = [*write_onnx(packed, folder), *write_operator(folder)]
+    else:
+        names = write_graph(build_pairs(packed, packed.network), folder)
     write_vocabulary(packed, folder)
     return [*names, VOCABULARY_NAME]
 

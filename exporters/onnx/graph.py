@@ -42,7 +42,7 @@ DOMAIN, OPERATOR = "com.sparsedevice", "SparseTopK"
 #: Name of the node that fails where the file is another one; runtimes say which node failed.
 OTHER_FILE = "model.sd is damaged or not the file of this graph: take both from one export"
 
-_INPUTS: dict[str, str | int] = {
+INPUTS: dict[str, str | int] = {
     "history": "h",
     "user": 1,
     "like": 1,
@@ -55,11 +55,11 @@ _INPUTS: dict[str, str | int] = {
 def build_model(packed: PackedFile) -> tuple[onnx.GraphProto, onnx.FunctionProto]:
     """The graph of a packed file's recommender, one node, and the function that it calls."""
     value = helper.make_tensor_value_info
-    inputs = [value(name, INT64, [size]) for name, size in _INPUTS.items()]
+    inputs = [value(name, INT64, [size]) for name, size in INPUTS.items()]
     outputs = [value("rows", INT64, ["m"]), value("scores", FLOAT, ["m"])]
     tensors = [whole_file(packed), file_head(packed), *tables(packed)]
     names = [tensor.name for tensor in tensors]
-    arguments = [*names[:2], *_INPUTS, *names[2:]]
+    arguments = [*names[:2], *INPUTS, *names[2:]]
     node = helper.make_node(OPERATOR, arguments, ["rows", "scores"], name="recommend", domain=DOMAIN)
     graph = helper.make_graph([node], "sparsedevice", inputs, outputs, tensors)
     function = helper.make_function(

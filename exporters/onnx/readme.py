@@ -10,10 +10,9 @@ from sparsedevice.packing import PackedFile
 _TEXT = Template("""
 ## With onnxruntime alone
 
-`model.onnx` (opset 18) is one node, `com.sparsedevice::SparseTopK`, and the function of that name, made of
-standard operators only, so any ONNX runtime on any platform can run it. Its tables are those of `model.sd`,
-which a runtime maps: keep both in one folder. It takes and returns row numbers; `vocabulary.json` holds the
-ids and titles by row.
+`model.onnx` (opset 18) is $graph
+standard operators only, so any ONNX runtime on any platform can run it. $tables
+It takes and returns row numbers; `vocabulary.json` holds the ids and titles by row.
 
 ```python
 import json
@@ -40,8 +39,9 @@ print([vocabulary["items"][row] for row in best])
 All inputs are int64 with one dimension; row numbers outside the table are ignored. Fewer than `k` rows come
 back only where fewer are eligible. Equal scores are in row order. The graph reads its tables a block of rows
 at a time and never expands them.
+""")
 
-## With the C core as an operator
+_OPERATOR = Template("""## With the C core as an operator
 
 Standard operators are portable and slow. The operator of the same name is the C core in `sparsedevice.c`,
 bound by `sd_onnx.c`; it needs none of onnxruntime's headers (1.16 or later). Build it for the machine of the
@@ -71,6 +71,11 @@ print([vocabulary["items"][row] for row in best])
 """)
 
 
+_NODE = "one node, `com.sparsedevice::SparseTopK`, and the function of that name, made of"
+_SHARED_TABLES = "Its tables are those of `model.sd`,\nwhich a runtime maps: keep both in one folder."
+_OWN_TABLES = "Large tables lie in\n`model.onnx.data`, which a runtime maps: keep both in one folder."
+
+
 def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> str:  # noqa: ARG001
     """The section on ``model.onnx`` and its operator.
 
@@ -79,4 +84,9 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
         names: the files of the bundle.
         history: item ids for the example.
     """
-    return _TEXT.substitute(history=repr(list(history)))
+    asked = repr(list(history))
+    if packed.network is not None:
+        text = _TEXT.substitute(history=asked, graph="made of", tables=_OWN_TABLES)
+        return f"{text}\nScores are the output of the model's network for each row.\n"
+    text = _TEXT.substitute(history=asked, graph=_NODE, tables=_SHARED_TABLES)
+    return f"{text}\n{_OPERATOR.substitute(history=asked)}"

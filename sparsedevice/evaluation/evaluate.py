@@ -88,7 +88,7 @@ def evaluate_run(run: Run, *, part: str = "test", k: int = 20, users: Users = "t
         if table is None:
             raise RunError("this run has no user rows; evaluate it with users folded in from their histories")
         queries = table_queries(table)
-    top = rank(queries, run.items, rows, k, seen=seen, row_scale=scale)
+    top = rank(queries, run.items, rows, k, seen=seen, row_scale=scale, network=run.network)
     return report(top, relevant, rows, users)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from sparsedevice.packing.pair_network import PairNetwork
+
 SCORE_BYTES = 48 << 20
 ITEM_ROWS = 4096
 
@@ -22,6 +24,7 @@ def rank(
     *,
     seen: scipy.sparse.csr_array | None = None,
     row_scale: NDArray[np.float32] | None = None,
+    network: PairNetwork | None = None,
 ) -> NDArray[np.int64]:
     """The k best items of each user among all that the user has not seen.
 
@@ -32,13 +35,14 @@ def rank(
         k: length of a ranking.
         seen: csr_array (n_users x n_items); its entries are left out of the user's ranking.
         row_scale: float32[n_items], factor on each item's scores; None means 1.
+        network: makes scores of pairs of rows; None means their product.
 
     Returns:
         item rows int64[n, k], best first; of equal scores the lower row comes first; -1 where fewer than k
         are left.
     """
     top = np.full((len(users), k), -1, dtype=np.int64)
-    for start, scores in score_blocks(queries, items, users, row_scale=row_scale):
+    for start, scores in score_blocks(queries, items, users, row_scale=row_scale, network=network):
         block = users[start : start + len(scores)]
         if seen is not None:
             row, column = _entries(seen, block)
@@ -54,6 +58,7 @@ def score_blocks(
     users: NDArray[np.int64],
     *,
     row_scale: NDArray[np.float32] | None = None,
+    network: PairNetwork | None = None,
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Scores float32[b, n_items] of blocks of users, each with the place of its first user.
 
@@ -67,7 +72,8 @@ def score_blocks(
         scores = np.empty((len(query), n_items), dtype=np.float32)
         for first in range(0, n_items, item_rows):
             block = items[first : first + item_rows].toarray()
-            scores[:, first : first + len(block)] = query @ block.T
+            part = query @ block.T if network is None else network.scores(query, block)
+            scores[:, first : first + len(block)] = part
         if row_scale is not None:
             scores *= row_scale
         yield start, scores

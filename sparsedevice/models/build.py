@@ -16,6 +16,7 @@ from sparsedevice.models.elsa import ItemAutoencoder
 from sparsedevice.models.lightgcn import LightGCN
 from sparsedevice.models.mf import MatrixFactorization
 from sparsedevice.models.multvae import MultVAE
+from sparsedevice.models.neumf import NeuMF
 from sparsedevice.models.pooled import PooledTower
 from sparsedevice.models.rows import Model
 from sparsedevice.sparse.budget import fixed_lengths, global_lengths
@@ -63,6 +64,11 @@ def build_model(
         raise ConfigError(
             f"method {config.method!r} keeps its weights in a form that LightGCN does not propagate; choose "
             "another method, or --model mf"
+        )
+    if config.model == "neumf" and method.weights in ("columns", "dense"):
+        raise ConfigError(
+            f"method {config.method!r} prunes by what rows are without a network; choose another method, or"
+            " --model mf"
         )
     dim = config.dim
     counts = {
@@ -125,6 +131,8 @@ def model_of(
         return PooledTower(tables["items"], movers, config, counts, teacher=teacher)
     if config.model == "multvae":
         return MultVAE(tables["items"], movers, config)
+    if config.model == "neumf":
+        return NeuMF(tables["users"], tables["items"], movers, config)
     if config.model == "lightgcn":
         return LightGCN(tables["users"], tables["items"], movers, config, matrix)
     return MatrixFactorization(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sparsedevice.packing.fold_in import FoldIn
+from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.sparse.mover import Mover, ShapeMover
 from sparsedevice.sparse.shadow import ShadowTable
 from sparsedevice.sparse.table import Active
@@ -36,6 +37,10 @@ class Model(Protocol):
 
     def fold_in(self) -> FoldIn | None:
         """How a history becomes a query, where that is part of the model; None: chosen on validation."""
+        ...
+
+    def network(self) -> PairNetwork | None:
+        """What makes scores of pairs of rows; None: their product."""
         ...
 
     def trained_tables(self) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array | None]:
@@ -82,6 +87,10 @@ class PlainRows:
 
     def fold_in(self) -> FoldIn | None:
         """None: chosen on validation."""
+        return None
+
+    def network(self) -> PairNetwork | None:
+        """None: scores are products of rows."""
         return None
 
     def trained_tables(self) -> tuple[scipy.sparse.csr_array, scipy.sparse.csr_array | None]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsedevice.errors import PackedFileError
+from sparsedevice.errors import ConfigError, PackedFileError
 from sparsedevice.packing.coded import TEXT, code_list
 from sparsedevice.packing.format import (
     ENTRY_BYTES,
@@ -170,7 +170,15 @@ def take_head(source: Source) -> tuple[Header, Optional]:
 
 
 def read_content(packed: PackedFile) -> Content:
-    """What a file says. The file must have been verified."""
+    """What a file says. The file must have been verified.
+
+    Raises:
+        ConfigError: if the file has a pair network, which neither deltas nor the compact coding carry.
+    """
+    if packed.network is not None:
+        raise ConfigError(
+            "a packed file with a network (model 'neumf') has no delta and no compact coding; send it whole"
+        )
     coded = {kind: packed.coded(kind) for kind in STRING_KINDS if kind in packed.sections}
     seen = None
     if Kind.SEEN_ROWS in packed.sections:

@@ -14,6 +14,7 @@ from sparsedevice.packing.bits import bit_bytes
 from sparsedevice.packing.coded import HEAD_BYTES as LIST_HEAD_BYTES
 from sparsedevice.packing.coded import ListHead
 from sparsedevice.packing.fold_in import RULE_BYTES, tower_numbers
+from sparsedevice.packing.pair_network import network_bytes
 
 Values = Literal["f32", "f16", "int8", "int4"]
 Layout = Literal["csr", "sliced"]
@@ -68,6 +69,7 @@ class Kind(IntEnum):
     METADATA = 21
     FOLD_RULE = 22
     FOLD_TOWER = 23
+    PAIR_NETWORK = 24
 
 
 ITEM_KINDS = (Kind.ITEM_POINTERS, Kind.ITEM_COLUMNS, Kind.ITEM_VALUES, Kind.ITEM_SCALES)
@@ -340,6 +342,7 @@ def _check_lengths(data: memoryview, header: Header, sections: Mapping[Kind, Sec
         Kind.FOLD_RULE: RULE_BYTES,
         # Without a rule that has a tower no length is right.
         Kind.FOLD_TOWER: 4 * tower_numbers(_bytes(data, sections.get(Kind.FOLD_RULE)), header.dim) or -1,
+        Kind.PAIR_NETWORK: network_bytes(_bytes(data, sections.get(Kind.PAIR_NETWORK)), header.dim) or -1,
     }
     for kind, section in sections.items():
         if section.length != expected.get(kind, section.length):

@@ -27,6 +27,7 @@ from sparsedevice.packing.format import (
     Values,
     decode_head,
 )
+from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.sliced import from_slices, sign_extend, unpack_nibbles
 from sparsedevice.packing.strings import PackedStrings, PackedVocabulary
@@ -199,6 +200,20 @@ class PackedFile:
         except ConfigError as error:
             raise PackedFileError("fold-in", str(error)) from None
         return FoldIn(weights, matrix, rule)
+
+    @cached_property
+    def network(self) -> PairNetwork | None:
+        """What makes scores of pairs of rows; None: scores are their products, by ``similarity``.
+
+        Raises:
+            PackedFileError: if it is not as the format says.
+        """
+        if Kind.PAIR_NETWORK not in self.sections:
+            return None
+        try:
+            return PairNetwork.from_bytes(self.section(Kind.PAIR_NETWORK).tobytes(), self.dim)
+        except ConfigError as error:
+            raise PackedFileError("values", str(error)) from None
 
     @cached_property
     def metadata(self) -> dict[str, str]:

@@ -54,6 +54,7 @@ def verify_file(packed: PackedFile) -> None:
         if not np.isfinite(packed.section(kind, "<f4")).all():
             raise PackedFileError("fold-in", f"section {kind.name} holds a number that is not finite")
     packed.fold_in  # noqa: B018 (reads the rule, which checks it)
+    packed.network  # noqa: B018 (reads the network, which checks it)
     parse_metadata(packed.section(Kind.METADATA).tobytes())
 
 

@@ -31,6 +31,7 @@ from sparsedevice.packing.format import (
     check_layout,
     choose_layout,
 )
+from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.packing.quantize import Rows, quantize
 from sparsedevice.packing.sliced import join_nibbles, pack_nibbles, to_slices
 from sparsedevice.packing.strings import pack_strings, pack_vocabulary
@@ -77,6 +78,7 @@ def pack(
     layout: Layout | str = "auto",
     similarity: Similarity = "cosine",
     fold_in: FoldIn | None = None,
+    network: PairNetwork | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> PackedInfo:
     """Write a packed file; the same arguments give the same bytes.
@@ -95,6 +97,7 @@ def pack(
         layout: csr, sliced, or auto: slices for int8 and int4 of at most 256 columns, else csr.
         similarity: cosine or dot.
         fold_in: how a history becomes a query, in the row order of ``items``.
+        network: makes scores of pairs of rows; the C core and the readers over it refuse such a file.
         metadata: strings that travel with the file.
 
     Raises:
@@ -140,6 +143,9 @@ def pack(
         parts[Kind.FOLD_RULE] = encode_rule(ordered.rule)
     if isinstance(ordered.rule, Tower):
         parts[Kind.FOLD_TOWER] = ordered.rule.to_array().astype("<f4").tobytes()
+    if network is not None:
+        network.check(dim)
+        parts[Kind.PAIR_NETWORK] = network.to_bytes()
     if metadata:
         parts[Kind.METADATA] = _metadata(metadata)
 

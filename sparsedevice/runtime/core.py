@@ -21,6 +21,8 @@ _SENTENCES = {
     "byte-order": "the file was written with another byte order",
     "truncated": "the file ends too early; copy it again",
     "header-checksum": "header or section table do not match their checksum",
+    "sections": "the file has a section that the core does not know (a network, for instance, as of model"
+    " 'neumf': open such a file's bundle with its own backend), or lacks one",
     "checksum": "a section does not match its checksum; copy the file again",
 }
 

@@ -122,7 +122,10 @@ class NumpyRecommender(Recommender):
         row = self.packed.vocabulary.row(item)
         eligible = np.ones(self.packed.n_items, bool)
         eligible[row] = False
-        return self._best(self.scores(self.query(_dense(self.packed.item_rows, row))), eligible, k, [])
+        query = self.query(_dense(self.packed.item_rows, row))
+        if self.packed.network is not None:  # whose queries are users, not items
+            query = self.fold_in(np.array([row], np.int32))
+        return self._best(self.scores(query), eligible, k, [])
 
     def user_query(self, row: int) -> Query:
         """The query of a shipped user row."""
@@ -149,6 +152,9 @@ class NumpyRecommender(Recommender):
         if self._integer:
             zero = Query(np.zeros(len(q), np.int32), np.float32(0))
         amax = np.abs(q).max()
+        if self.packed.network is not None:
+            length = np.sqrt((q * q).sum())
+            return Query((q / length if length > 0 else q).astype(np.float32), np.float32(1))
         if not 0 < amax < np.inf or not np.isfinite(127 / amax):
             return zero
         if not self._integer:
@@ -163,6 +169,11 @@ class NumpyRecommender(Recommender):
 
     def scores(self, query: Query) -> NDArray[np.float32]:
         """Scores of all items, float32[n_items]."""
+        network = self.packed.network
+        if network is not None:
+            asked, items = query.vector[None].astype(np.float32), self.packed.items
+            blocks = (items[at : at + 1024].toarray() for at in range(0, self.packed.n_items, 1024))
+            return np.concatenate([network.scores(asked, block)[0] for block in blocks])
         total = (self._table @ query.vector).astype(np.float32)
         return (total * self.packed.item_rows.scales) * query.scale
 

@@ -46,6 +46,10 @@ def plan_shape(config: TrainConfig, split: Split) -> TrainConfig:
             "a budget with users needs sparse user rows, so --model mf and --sparse both; "
             "leave out --budget-users: histories are folded in on the device"
         )
+    if config.model == "neumf":
+        raise ConfigError(
+            "model 'neumf' is not packed alone, so it takes no budget; set dim and sparsity, or choose mf"
+        )
     smallest: int | None = None
     best, answer = -1.0, config
     for dim in [dim for dim in DIMS if dim >= (config.hidden or 0)] if config.dim is None else (config.dim,):

@@ -9,16 +9,16 @@ from typing import Any, TypeVar
 from sparsedevice.errors import ConfigError
 
 Value = TypeVar("Value")
-MODELS = ("mf", "lightgcn", "elsa", "pooled", "multvae")
+MODELS = ("mf", "lightgcn", "neumf", "elsa", "pooled", "multvae")
 # Models without user rows: the user is her history.
 HISTORY_MODELS = ("elsa", "pooled", "multvae")
 SPARSE = ("both", "items")
 # Rows that are both outputs and parts of the query move twice.
-LEARNING_RATE = {"mf": 1.0, "lightgcn": 0.3, "elsa": 0.3, "pooled": 0.3, "multvae": 0.3}
+LEARNING_RATE = {"mf": 1.0, "neumf": 1.0, "lightgcn": 0.3, "elsa": 0.3, "pooled": 0.3, "multvae": 0.3}
 # A step of LightGCN costs the whole graph whatever its batch.
 BATCH_USERS = {"lightgcn": 1024}
 # Width of the hidden layers; 0 for none.
-HIDDEN = {"multvae": 0}
+HIDDEN = {"multvae": 0, "neumf": 16}
 HIDDEN_MODELS = tuple(HIDDEN)
 LAYERS = 3
 TEACHER_WEIGHT = 0.5
@@ -36,8 +36,8 @@ class TrainConfig:
     """Settings of a run; None means "by rule" until ``resolve`` has filled it in.
 
     Attributes:
-        model: what is learnt: "mf" or "lightgcn" (users and items); "pooled", "elsa" or "multvae" (items
-            alone; a user is the sum of her history's rows).
+        model: what is learnt: "mf", "lightgcn" or "neumf" (users and items); "pooled", "elsa" or "multvae"
+            (items alone; a user is the sum of her history's rows).
         method: named preset of dynamic sparse training.
         sparsity: share of zero entries; 0 trains dense tables.
         sparse: "both" tables sparse, or "items" only (users stay dense in training and are not meant to be
@@ -52,7 +52,8 @@ class TrainConfig:
             for the others.
         history_power: of "pooled": an item with count c weighs c^-power in a history.
         layers: of "lightgcn": how far rows are propagated.
-        hidden: width of the hidden layers, at most ``dim``: of "multvae" 0 leaves them out.
+        hidden: width of the hidden layers, at most ``dim``: of "multvae" 0 leaves them out, of
+            "neumf" it is the first layer's, the second has half of it.
         teacher: run folder that "mf", "pooled" or "elsa" learn from.
         teacher_weight: share of its soft labels in the loss, above 0 to 1.
         loss: of all but "elsa": "softmax" over the sampled catalogue, "bsl" (bilateral softmax), "bpr"
@@ -188,7 +189,7 @@ class TrainConfig:
     def _check_model(self) -> None:
         if self.teacher_weight is not None and (self.teacher is None or not 0 < self.teacher_weight <= 1):
             raise ConfigError(f"teacher_weight {self.teacher_weight!r} needs a teacher, and is above 0 to 1")
-        if self.teacher is not None and self.model in ("lightgcn", "multvae"):
+        if self.teacher is not None and self.model in ("lightgcn", "multvae", "neumf"):
             raise ConfigError(f"model {self.model!r} learns from no teacher; choose mf, pooled or elsa")
         if self.model in ("pooled", "multvae") and self.fold_in != "auto":
             raise ConfigError(
@@ -211,6 +212,8 @@ class TrainConfig:
         self._check_loss()
 
     def _check_loss(self) -> None:
+        if self.model == "neumf" and (self.hidden == 0 or self.dim == 1):
+            raise ConfigError("model 'neumf' needs two columns and a hidden layer of a unit at least")
         for name, loss in (("temperature2", "bsl"), ("margin", "ccl"), ("negative_weight", "ccl")):
             if getattr(self, name) is not None and self.loss != loss:
                 raise ConfigError(f"{name} belongs to loss {loss!r}; the loss is {self.loss!r}")

@@ -15,6 +15,7 @@ from sparsedevice.evaluation.folding import folded_queries
 from sparsedevice.evaluation.metrics import hits, recall
 from sparsedevice.evaluation.ranking import rank
 from sparsedevice.packing.fold_in import COMB_ROWS, MAX_SHARPNESS, FoldIn, Ridge, Steps
+from sparsedevice.packing.pair_network import PairNetwork
 
 USERS = 3000
 ROWS_PER_BLOCK = 1024
@@ -89,6 +90,7 @@ def choose_fold_in(
     wanted: str = "auto",
     temperature: float | None = None,
     with_matrix: bool = True,
+    network: PairNetwork | None = None,
 ) -> tuple[FoldIn, dict[str, Any]]:
     """Compare rules on at most 3,000 validation users, and take the simplest of those that rank best.
 
@@ -109,6 +111,7 @@ def choose_fold_in(
         wanted: "auto", or the kind of rule to choose among: sum, matrix, ridge or steps.
         temperature: of the training loss; None leaves steps out.
         with_matrix: whether "auto" may take a matrix, 4 dim² bytes of the file.
+        network: makes scores of pairs of rows; None means their product.
 
     Returns:
         The rule, and its recipe with the recall@20 of every candidate by name.
@@ -120,7 +123,7 @@ def choose_fold_in(
         raise ConfigError(
             "fold-in 'matrix' is fitted to learnt users, which this model has not; choose 'sum'"
         )
-    if temperature is not None and similarity == "cosine":
+    if temperature is not None and similarity == "cosine" and network is None:
         temperature = max(temperature, 1 / MAX_SHARPNESS)
     else:
         temperature = None
@@ -138,7 +141,8 @@ def choose_fold_in(
 
     def measure(recipe: Recipe) -> NDArray[np.float64]:
         queries = folded_queries(items, similarity, maker.make(recipe), train)
-        return recall(hits(rank(queries, items, chosen, 20, seen=train), validation, chosen), relevant)
+        top = rank(queries, items, chosen, 20, seen=train, network=network)
+        return recall(hits(top, validation, chosen), relevant)
 
     found = list(_search(measure, wanted_kinds, learnt, temperature, items.shape[0]))
     finalists = [(recipe, values) for recipe, values in found if recipe.kind in wanted_kinds]

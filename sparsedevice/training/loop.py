@@ -230,7 +230,7 @@ def validation_recall(
         queries = folded_queries(items, model.similarity, model.fold_in() or FoldIn(), train)
     else:
         queries = table_queries(learnt)
-    top = rank(queries, items, users, 20, seen=train)
+    top = rank(queries, items, users, 20, seen=train, network=model.network())
     return recall(hits(top, validation, users), np.diff(validation.indptr)[users])
 
 

@@ -80,6 +80,10 @@ class Teacher:
             ConfigError: if the teacher does not know a user or an item.
         """
         run = Run.load(path)
+        if run.network is not None:
+            raise ConfigError(
+                f"the teacher {path} scores by a network, and only cosines are taught; choose another model"
+            )
         train = run.split.train
         of_items = _known(path, "item", split.train.item_ids, train.item_ids)
         items = scipy.sparse.csr_array(run.items[of_items])

@@ -259,6 +259,7 @@ def _fit_pass(
         fold_in, fold_metrics = choose_fold_in(
             items, users, model.similarity, matrix, validation, config.seed,
             wanted=config.fold_in, temperature=config.temperature, with_matrix=config.fold_matrix,
+            network=model.network(),
         )  # fmt: skip
     position = trainer.position
     metrics: dict[str, Any] = {
@@ -280,7 +281,9 @@ def _fit_pass(
             "floor": max(pruning, key=lambda tried: pruning[tried]),
             "validation_recall@20 by floor": pruning,
         }
-    run = Run(config, items, users, split, model.similarity, fold_in, metrics, source)
+    run = Run(
+        config, items, users, split, model.similarity, fold_in, metrics, source, network=model.network()
+    )
     return run if config.budget_bytes is None else keep_to_budget(run, matrix)
 
 
