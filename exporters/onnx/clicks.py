@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -26,7 +27,7 @@ from ..clicks.scorer import ClickScorer
 from ..clicks.tables import ClickTables, DenseRows
 from .builder import FLOAT, INT64, Builder
 from .model import MODEL_NAME, write_graph
-from .session import open_session
+from .session import open_session, run_session
 
 _README = """
 ## With onnxruntime alone
@@ -153,13 +154,17 @@ class OnnxClicks(ClickScorer):
             BundleError: if onnxruntime does not accept the model.
         """
         super().__init__(schema)
-        self.session = open_session(folder / MODEL_NAME)
+        self._model = folder / MODEL_NAME
+        self.session = open_session(self._model)
         self._inputs = [node.name for node in self.session.get_inputs()]
 
     def logits(self, rows: NDArray[np.int64], numbers: NDArray[np.float32]) -> NDArray[np.float32]:
-        """See :meth:`ClickScorer.logits`."""
-        feed = {"rows": rows, "numbers": numbers}
-        found: NDArray[np.float32] = self.session.run(["logit"], {name: feed[name] for name in self._inputs})[
-            0
-        ]
+        """See :meth:`ClickScorer.logits`.
+
+        Raises:
+            BundleError: if the model fails, the schema beside it being another one's, say.
+        """
+        feed: dict[str, NDArray[Any]] = {"rows": rows, "numbers": numbers}
+        wanted = {name: feed[name] for name in self._inputs if name in feed}
+        found: NDArray[np.float32] = run_session(self.session, self._model, ["logit"], wanted)[0]
         return found

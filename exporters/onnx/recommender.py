@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsedevice.errors import BundleError
 from sparsedevice.packing import PackedFile
 
 from ..row_recommender import RowRecommender, Rows
-from .session import open_session
+from .session import open_session, run_session
 
 
 class OnnxRecommender(RowRecommender):
@@ -34,8 +33,8 @@ class OnnxRecommender(RowRecommender):
             BundleError: if onnxruntime does not accept the model.
         """
         super().__init__(packed)
-        self.session = open_session(Path(model), library=library)
-        self._model = model
+        self._model = Path(model)
+        self.session = open_session(self._model, library=library)
 
     def top_rows(
         self, *, history: Rows, user: int, like: int, excluded: Rows, candidates: Rows | None, k: int
@@ -56,9 +55,5 @@ class OnnxRecommender(RowRecommender):
             "candidates": np.empty(0, np.int64) if candidates is None else candidates,
             "k": np.array([k]),
         }
-        try:
-            rows, scores = self.session.run(["rows", "scores"], feed)
-        except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise BundleError(f"{self._model} does not run: {reason}; export the run again") from error
+        rows, scores = run_session(self.session, self._model, ["rows", "scores"], feed)
         return rows, scores

@@ -1,9 +1,12 @@
-"""Opening a graph with onnxruntime, on one thread and without memory that it keeps."""
+"""Opening and running a graph with onnxruntime, on one thread and without memory that it keeps."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from sparsedevice.errors import BundleError
 from sparsedevice.extras import require
@@ -34,3 +37,19 @@ def open_session(model: Path, *, library: Path | None = None) -> Any:
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise BundleError(f"onnxruntime does not accept {model}: {reason}; export the run again") from error
+
+
+def run_session(
+    session: Any, model: Path, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]
+) -> list[NDArray[Any]]:
+    """Run a session; ``model`` is the file that it was made of.
+
+    Raises:
+        BundleError: if the model fails, the file beside it being another one, say.
+    """
+    try:
+        found: list[NDArray[Any]] = session.run(outputs, inputs)
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise BundleError(f"{model} does not run: {reason}; export the run again") from error
+    return found

@@ -204,3 +204,11 @@ def test_damaged_bundles(tmp_path):
         (bundle.path / name).write_bytes(whole)
     schema = json.loads((bundle.path / "schema.json").read_text())
     assert [field["slots"] for field in schema["categories"]] == [1, 3, 2]
+
+
+def test_a_schema_of_another_model_is_refused_in_one_sentence(opened):
+    scorer = opened("onnx", click_tables(click_run("sparse")))
+    other = click_run("single slots")
+    with pytest.raises(BundleError, match="does not run") as caught:
+        scorer.score(other.test)
+    assert "\n" not in str(caught.value)

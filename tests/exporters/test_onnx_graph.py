@@ -149,3 +149,29 @@ def test_broken_models_are_refused_in_one_sentence(tmp_path):
         with pytest.raises(BundleError, match="onnxruntime does not accept") as caught:
             OnnxRecommender(packed, tmp_path / "model.onnx")
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("edit", ["outside", "elsewhere", "shape", "operator", "function"])
+def test_models_edited_by_hand_are_refused_in_one_sentence(tmp_path, edit):
+    """Where no manifest is looked at, too: nothing is read outside the packed file."""
+    packed = write_table(tmp_path / "model.sd", 700, 16, k=4)
+    write_onnx(packed, tmp_path)
+    model = onnx.load(tmp_path / "model.onnx", load_external_data=False)
+    columns = next(t for t in model.graph.initializer if t.name == "item_columns")
+    places = {entry.key: entry for entry in columns.external_data}
+    if edit == "outside":
+        places["offset"].value = str(len(packed.data) - 8)
+    elif edit == "elsewhere":
+        (tmp_path.parent / "secret").write_bytes(packed.data.tobytes())
+        places["location"].value = "../secret"
+    elif edit == "shape":
+        columns.dims[0] += 1
+    elif edit == "operator":
+        model.graph.node[0].op_type = "Relu6"
+    else:
+        del model.functions[0].node[5:]
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BundleError) as caught:
+        OnnxRecommender(packed, tmp_path / "model.onnx").recommend(history=["5"], k=3)
+    assert "\n" not in str(caught.value)
+    assert "export the run again" in str(caught.value)
