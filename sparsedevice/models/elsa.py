@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sparsedevice.models.lessons import add_lesson_, relation_lesson
-from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
+from sparsedevice.models.item_model import ItemModel
+from sparsedevice.models.lessons import relation_lesson
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
@@ -14,7 +14,7 @@ from sparsedevice.training.optimizer import Table
 from sparsedevice.training.teacher import Teacher
 
 
-class ItemAutoencoder(PlainRows):
+class ItemAutoencoder(ItemModel):
     """ELSA (Vančura et al., RecSys 2022) with sparse rows and sampled outputs.
 
     Sparse rows are after Compressed ELSA (arXiv 2602.09935).
@@ -42,11 +42,8 @@ class ItemAutoencoder(PlainRows):
         *,
         teacher: Teacher | None = None,
     ) -> None:
+        super().__init__(items, movers, config)
         self._teacher = teacher
-        self.tables: dict[str, Table] = {"items": items}
-        self.movers = movers
-        self._product = half_product if config.precision == "bfloat16" else torch.matmul
-        self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch's sample of items; see ``Model.step``."""
@@ -54,18 +51,11 @@ class ItemAutoencoder(PlainRows):
         device = items.device
         rows = torch.from_numpy(batch.items).to(device)
         watching = mover is not None and mover.start_step(rows, last=last, progress=progress)
-        blocks = [
-            (start, items.active(rows[start : start + self._item_rows]))
-            for start in range(0, rows.numel(), self._item_rows)
-        ]
+        blocks = self.blocks(rows)
         history = torch.zeros(len(batch.users), rows.numel(), device=device)
         history[torch.from_numpy(batch.user).to(device), torch.from_numpy(batch.column).to(device)] = 1.0
-        query = torch.zeros(history.shape[0], items.dim, device=device)
-        for start, active in blocks:
-            query += self._product(history[:, start : start + active.rows.numel()], items.expand(active))
-        output = torch.empty_like(history)
-        for start, active in blocks:
-            output[:, start : start + active.rows.numel()] = self._product(query, items.expand(active).T)
+        query = self.pool(history, blocks)
+        output = self.products(query, blocks)
         teacher, lesson = self._teacher, None
         length = query.norm(dim=1, keepdim=True).clamp_(min=1e-6)
         cosine = None if teacher is None else output / length
@@ -79,19 +69,11 @@ class ItemAutoencoder(PlainRows):
             query_gradient -= (soft * cosine).sum(1, keepdim=True) * query / length
             output.mul_(1 - teacher.weight).add_(soft)
             lesson = relation_lesson(teacher, items, rows, batch, step)
-        for start, active in blocks:
-            query_gradient += self._product(
-                output[:, start : start + active.rows.numel()], items.expand(active)
-            )
+        query_gradient += self.pool(output, blocks)
         # Rows meet the loss twice: as outputs, and as parts of the query.
         left = torch.cat([output, history])
         right = torch.cat([query, query_gradient])
-        for start, active in blocks:
-            gradient = self._product(left[:, start : start + active.rows.numel()].T, right)
-            add_lesson_(gradient, lesson, start)
-            if watching and mover is not None:
-                mover.observe(active.rows, gradient)
-            update_table(items, mover, active, gradient, lr, project=step % ITEM_PROJECTION == 0)
+        self.update(blocks, left, right, lr, step=step, watching=watching, lesson=lesson)
         return loss
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sparsedevice.models.item_model import ItemModel
 from sparsedevice.models.parameters import Parameters
-from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.packing.tower import Tower
 from sparsedevice.sparse.mover import Mover
@@ -26,7 +26,7 @@ DENSE_LR = 0.03
 INITIAL_LOG_VARIANCE = -4.0
 
 
-class MultVAE(PlainRows):
+class MultVAE(ItemModel):
     """Variational autoencoder of histories (Liang et al., arXiv 1802.05814) over one item table.
 
     With V the item table (unit rows), first layer of the encoder and last layer of the decoder in one, and a
@@ -54,12 +54,9 @@ class MultVAE(PlainRows):
 
     def __init__(self, items: Table, movers: dict[str, Mover], config: TrainConfig) -> None:
         assert config.hidden is not None
-        self.tables: dict[str, Table] = {"items": items}
-        self.movers = movers
+        super().__init__(items, movers, config)
         self._loss = Loss.of(config)
         self._seed = config.seed
-        self._product = half_product if config.precision == "bfloat16" else torch.matmul
-        self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
         values = initial_values(items.dim, config.hidden, config.seed)
         self.parameters = Parameters({name: value.to(items.device) for name, value in values.items()})
 
@@ -92,34 +89,21 @@ class MultVAE(PlainRows):
         user = torch.from_numpy(batch.user).to(device)
         column = torch.from_numpy(batch.column).to(device)
         watching = mover is not None and mover.start_step(rows, last=last, progress=progress)
-        blocks = [
-            (start, items.active(rows[start : start + self._item_rows]))
-            for start in range(0, rows.numel(), self._item_rows)
-        ]
+        blocks = self.blocks(rows)
         seen = (torch.rand(len(batch.user), generator=generator) >= DROPOUT).float().to(device)
         history = torch.zeros(len(batch.users), rows.numel(), device=device)
         history[user, column] = seen
-        pooled = torch.zeros(len(batch.users), items.dim, device=device)
-        for start, active in blocks:
-            pooled += self._product(history[:, start : start + active.rows.numel()], items.expand(active))
+        pooled = self.pool(history, blocks)
         width = len(self.parameters.values["bias"])
         noise = torch.randn(len(pooled), width, generator=generator).to(device)
         pooled.requires_grad_()
         values = {name: value.detach().requires_grad_() for name, value in self.parameters.values.items()}
         with torch.enable_grad():
             query, divergence = encode(pooled, values, noise)
-        scores = torch.empty_like(history)
-        for start, active in blocks:
-            scores[:, start : start + active.rows.numel()] = self._product(
-                query.detach(), items.expand(active).T
-            )
+        scores = self.products(query.detach(), blocks)
         log_inclusion = torch.from_numpy(batch.log_inclusion).to(device)
         loss = self._loss(scores, user, column, log_inclusion, step=step)
-        query_gradient = torch.zeros_like(query)
-        for start, active in blocks:
-            query_gradient += self._product(
-                scores[:, start : start + active.rows.numel()], items.expand(active)
-            )
+        query_gradient = self.pool(scores, blocks)
         beta = KL_CAP * min(1.0, progress / KL_RAMP)
         found = torch.autograd.grad(
             [query, divergence],
@@ -128,11 +112,7 @@ class MultVAE(PlainRows):
         )
         left = torch.cat([scores, history])
         right = torch.cat([query.detach(), found[0]])
-        for start, active in blocks:
-            gradient = self._product(left[:, start : start + active.rows.numel()].T, right)
-            if watching and mover is not None:
-                mover.observe(active.rows, gradient)
-            update_table(items, mover, active, gradient, lr, project=step % ITEM_PROJECTION == 0)
+        self.update(blocks, left, right, lr, step=step, watching=watching)
         self.parameters.step(dict(zip(values, found[1:], strict=True)), DENSE_LR * lr)
         return loss
 

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sparsedevice.models.lessons import add_lesson_, relation_lesson
-from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
+from sparsedevice.models.item_model import ItemModel
+from sparsedevice.models.lessons import relation_lesson
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
@@ -17,7 +17,7 @@ from sparsedevice.training.optimizer import Table
 from sparsedevice.training.teacher import Teacher
 
 
-class PooledTower(PlainRows):
+class PooledTower(ItemModel):
     """A user is the pooled history, after the tower of YoutubeDNN (Covington et al., RecSys 2016).
 
     The query of a history H is q = Σ_{h in H} w_h v_h, its weights w_h = (count_h / smallest count)^-power
@@ -60,12 +60,9 @@ class PooledTower(PlainRows):
             teacher: a model to learn from, or None.
         """
         assert config.history_power is not None
-        self.tables: dict[str, Table] = {"items": items}
-        self.movers = movers
+        super().__init__(items, movers, config)
         self._loss = Loss.of(config)
         self._teacher = teacher
-        self._product = half_product if config.precision == "bfloat16" else torch.matmul
-        self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
         chosen = np.maximum(counts, 1)
         self._weights = ((chosen / chosen.min()) ** -config.history_power).astype(np.float32)
 
@@ -82,21 +79,14 @@ class PooledTower(PlainRows):
         column = torch.from_numpy(batch.column).to(device)
         log_inclusion = torch.from_numpy(batch.log_inclusion).to(device)
         watching = mover is not None and mover.start_step(rows, last=last, progress=progress)
-        blocks = [
-            (start, items.active(rows[start : start + self._item_rows]))
-            for start in range(0, rows.numel(), self._item_rows)
-        ]
+        blocks = self.blocks(rows)
         weight = torch.from_numpy(self._weights[batch.items]).to(device)[column]
         history = torch.zeros(len(batch.users), rows.numel(), device=device)
         history[user, column] = weight
-        query = torch.zeros(len(batch.users), items.dim, device=device)
-        for start, active in blocks:
-            query += self._product(history[:, start : start + active.rows.numel()], items.expand(active))
+        query = self.pool(history, blocks)
         length = query.norm(dim=1, keepdim=True).clamp_(min=1e-6)
         query /= length
-        scores = torch.empty_like(history)
-        for start, active in blocks:
-            scores[:, start : start + active.rows.numel()] = self._product(query, items.expand(active).T)
+        scores = self.products(query, blocks)
         own = weight / length[user, 0]
         # An item's share of its own query is a constant for the direction of both; what it adds to the
         # length is seen through ``slope`` below.
@@ -109,19 +99,9 @@ class PooledTower(PlainRows):
             teacher.mix_(scores, soft, batch)
             lesson = relation_lesson(teacher, items, rows, batch, step)
         slope = (scores * value).sum(1, keepdim=True)
-        query_gradient = -slope * query
-        for start, active in blocks:
-            query_gradient += self._product(
-                scores[:, start : start + active.rows.numel()], items.expand(active)
-            )
-        query_gradient /= length
+        query_gradient = self.pool(scores, blocks).sub_(slope * query).div_(length)
         # Rows meet the loss twice: as outputs, and as parts of the query.
         left = torch.cat([scores, history])
         right = torch.cat([query, query_gradient])
-        for start, active in blocks:
-            gradient = self._product(left[:, start : start + active.rows.numel()].T, right)
-            add_lesson_(gradient, lesson, start)
-            if watching and mover is not None:
-                mover.observe(active.rows, gradient)
-            update_table(items, mover, active, gradient, lr, project=step % ITEM_PROJECTION == 0)
+        self.update(blocks, left, right, lr, step=step, watching=watching, lesson=lesson)
         return loss

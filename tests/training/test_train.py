@@ -14,10 +14,12 @@ from sparsedevice.data import DataOptions, Interactions, load_split
 from sparsedevice.data.splits import Split
 from sparsedevice.errors import ConfigError, DataError, RunError
 from sparsedevice.evaluation.arms import popularity_arm
+from sparsedevice.models.rows import Model
 from sparsedevice.packing.fold_in import Steps
 from sparsedevice.run import Run
 from sparsedevice.sparse.presets import METHODS
 from sparsedevice.training import TrainConfig, loop, train
+from sparsedevice.training.best import BestEpoch
 
 WORLD = "synthetic:users=120,items=60,seed=3"
 SMALL = {"dim": 16, "epochs": 6, "sparsity": 0.75, "threads": 1, "progress": False}
@@ -90,10 +92,20 @@ def test_powerpropagation_goes_with_sparse_tables_too(tmp_path: Path) -> None:
 def test_an_epoch_over_the_budget_is_never_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """DPF is dense at first; however good it was then, the last epoch's size counts."""
     monkeypatch.setattr("sparsedevice.training.best.clearly_better", lambda *_: True)
+    looks: dict[int, tuple[int, float]] = {}
+    look = BestEpoch.look
+
+    def watched(best: BestEpoch, model: Model, epoch: int, recall: np.ndarray, *, last: bool) -> None:
+        looks[epoch] = model.tables["items"].nnz, float(recall.mean())
+        look(best, model, epoch, recall, last=last)
+
+    monkeypatch.setattr(BestEpoch, "look", watched)
     settings = {**SETTINGS, "validation_every": 1}
     run = train(WORLD, tmp_path / "run", method="dpf", **SMALL, settings=settings)
     assert run.items.nnz == run.split.train.n_items * 4
-    assert run.metrics["training"]["kept_epoch"] in (3, 4, 5)  # the others at the final size
+    others = {e: recall for e, (nnz, recall) in looks.items() if nnz == run.items.nnz and e < max(looks)}
+    assert looks[1][0] > run.items.nnz
+    assert run.metrics["training"]["kept_epoch"] == max(others, key=lambda epoch: others[epoch])
 
 
 def test_same_seed_same_files_and_another_seed_others(tmp_path: Path) -> None:
