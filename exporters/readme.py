@@ -28,7 +28,7 @@ $accuracy
 ```python
 from sparsedevice import load
 
-recommender = load("model.sd")
+recommender = load("model.sd"$backend)
 answer = recommender.recommend(history=$history, k=$k)
 for item, score in zip(answer.items, answer.scores):
     print(item, score)
@@ -43,7 +43,7 @@ The file also ships user rows and what each user has seen:
 ```python
 from sparsedevice import load
 
-answer = load("model.sd").recommend(user=$user, k=$k)
+answer = load("model.sd"$backend).recommend(user=$user, k=$k)
 print(answer.items)
 ```
 """)
@@ -51,6 +51,7 @@ print(answer.items)
 _WHAT = {
     "model.sd": "the packed file: item rows, ids, titles, how a history becomes a query; used in place",
     "model.onnx": "the graph: fold-in, scores, exclusion and the k best; its tables are those of `model.sd`",
+    "model.onnx.data": "the graph's tables",
     "model.pte": "the program: fold-in, scores, exclusion and the k best",
     "sparsedevice.h": "the C core's interface, with a description of every function",
     "sparsedevice.c": "the C core",
@@ -92,6 +93,13 @@ _WHAT = {
 }
 
 
+#: Where scores are a network's, which only the artefact and the reference in Python compute.
+_NETWORK_WHAT = {
+    "model.sd": "the packed file: item rows, ids, titles, the network; the C core does not run it",
+    "model.onnx": "the graph: fold-in, scores, exclusion and the k best",
+}
+
+
 def render_readme(
     target: Target, packed: PackedFile, content: Mapping[str, Any], names: Sequence[str]
 ) -> str:
@@ -106,6 +114,8 @@ def render_readme(
     example = [packed.vocabulary.ids[row] for row in range(min(3, packed.n_items))]
     k = min(10, packed.n_items)
     users = packed.user_vocabulary
+    network = packed.network is not None
+    what, backend = (_WHAT | _NETWORK_WHAT, ', "numpy"') if network else (_WHAT, "")
     text = _HEAD.substitute(
         bytes=f"{len(packed.data):,}",
         n_items=f"{packed.n_items:,}",
@@ -114,14 +124,15 @@ def render_readme(
         values=packed.values,
         target=target.name,
         version=content["sparsedevice"],
-        files="\n".join(f"| `{name}` | {_WHAT[name]} |" for name in _listed(names)),
+        files="\n".join(f"| `{name}` | {what[name]} |" for name in _listed(names)),
         accuracy=_accuracy(content["accuracy"]),
         history=repr(example),
         joined=",".join(example),
         k=k,
+        backend=backend,
     )
     if users is not None:
-        text += _USERS.substitute(user=repr(users.ids[0]), k=k)
+        text += _USERS.substitute(user=repr(users.ids[0]), k=k, backend=backend)
     text += target.render_readme(packed, names, example)
     return text
 

@@ -23,6 +23,7 @@ _GROUPS = {
     "user ids": ("USER_ID_",),
     "titles": ("TITLE_",),
     "fold-in": ("FOLD_",),
+    "network": ("PAIR_",),
     "metadata": ("METADATA",),
 }
 
@@ -38,7 +39,7 @@ def profile(path: str | Path, *, k: int = 20, seconds: float = 1.0) -> dict[str,
     Returns:
         JSON-ready: ``bytes`` (``total``, ``files``, ``groups`` of sections, ``framing``), ``table`` (entries
         by row and by column, bits an entry, entropies) and ``time`` (``parts`` in µs, and their
-        ``harness``; None for a packed file).
+        ``harness``; None for a packed file, or a model with a network).
 
     Raises:
         BundleError: if the bundle is damaged.
@@ -58,7 +59,8 @@ def profile(path: str | Path, *, k: int = 20, seconds: float = 1.0) -> dict[str,
         "path": str(path),
         "bytes": _bytes(packed, bundle.file_bytes),
         "table": _table(packed),
-        "time": _time(bundle.path, k, seconds),
+        # The parts of a query are those of the core, which runs no network.
+        "time": None if packed.network is not None else _time(bundle.path, k, seconds),
     }
 
 

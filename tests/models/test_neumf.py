@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from sparsedevice.exporters import evaluate_bundle, export, open_bundle
 from sparsedevice.models.neumf import PAIR_ITEMS, initial_network, pair_gradients_, pair_scores
 from sparsedevice.packing import PackedFile, compact
 from sparsedevice.packing.pair_network import PairNetwork
+from sparsedevice.profile import profile
 from sparsedevice.run import Run
 from sparsedevice.runtime import load
 from sparsedevice.training import train
@@ -96,10 +99,18 @@ def test_an_artefact_answers_as_the_reference(run: Path, tmp_path: Path, target:
         assert one.items == other.items
         np.testing.assert_allclose(one.scores, other.scores, rtol=1e-5, atol=1e-6)
     assert wanted.similar(items[8], k=7).items == got.similar(items[8], k=7).items
-    if target != "onnx":
-        return
     trained, exported = evaluate(run), evaluate_bundle(tmp_path / "bundle")
     assert exported["recall@20"] == pytest.approx(trained["recall@20"], abs=0.02)
+    for code in re.findall(
+        r"```python\n(.*?)```", (tmp_path / "bundle" / "README.md").read_text(), re.DOTALL
+    ):
+        with contextlib.chdir(tmp_path / "bundle"):
+            exec(code, {})
+    found = profile(tmp_path / "bundle")
+    assert found["time"] is None
+    assert found["bytes"]["groups"]["network"] == {"pair network": len(packed.network.to_bytes())}
+    with pytest.raises(ConfigError, match="the C core does not run"):
+        open_bundle(tmp_path / "bundle", "core")
     with pytest.raises(PackedFileError, match="with its own backend"):
         load(tmp_path / "bundle" / "model.sd")
     with pytest.raises(ConfigError, match="no delta and no compact coding"):
