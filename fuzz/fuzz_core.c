@@ -27,7 +27,7 @@ static void repair(uint8_t *file, size_t size) {
         uint64_t offset = sd_u64(entry + 8), length = sd_u64(entry + 16);
         if (offset <= size && length <= size - offset) {
             /* A fold-in rule may ask for a million rows, which would take all of the time. */
-            if (sd_u32(entry) == SD_K_FOLD_RULE && length == 20 &&
+            if (sd_u32(entry) == SD_K_FOLD_RULE && length == SD_RULE_BYTES &&
                 sd_u32(file + offset + 8) > MOST_SAMPLED)
                 memset(file + offset + 9, 0, 3);
             uint32_t crc = sd_crc32(0, file + offset, length);

@@ -95,6 +95,7 @@ def measure(run: Run, arm: Arm, family: str, seed: int) -> dict[str, Any]:
         held,
         0,
         temperature=run.config.temperature,
+        pull=run.config.temperature2 or 1.0,
         wanted=run.config.fold_in,
     )
     run = replace(run, items=coded.items, fold_in=fold_in)

@@ -130,10 +130,11 @@ class Step(nn.Module):
     from the softmax-weighted mean of the sampled rows. Those outside the table, -1 for one, are left out.
     """
 
-    def __init__(self, items: Table, sharpness: float) -> None:
+    def __init__(self, items: Table, sharpness: float, pull: float) -> None:
         super().__init__()
         self.items = items
         self.sharpness = sharpness
+        self.pull = pull
         self.whole = items.values.dtype == torch.int8
 
     def forward(self, query: Tensor, mean: Tensor, rows: Tensor, length: Tensor) -> Tensor:
@@ -152,7 +153,7 @@ class Step(nn.Module):
         total = e.sum()
         products = ((e * scales).unsqueeze(1) * values).flatten()
         pull = torch.zeros_like(query).scatter_add(0, columns.flatten(), products)
-        moved = query + length * (mean - pull / torch.where(total > 0, total, 1.0))
+        moved = query + length * (mean - self.pull * (pull / torch.where(total > 0, total, 1.0)))
         norm = (moved * moved).sum().sqrt()
         return moved / torch.where(norm > 0, norm, 1.0)
 

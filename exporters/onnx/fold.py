@@ -49,6 +49,7 @@ def refine(
     total = body.op("ReduceSum", e, keepdims=0)
     some = body.op("Greater", total, body.constant(0.0, np.float64))
     pull = body.op("Div", pull, body.op("Where", some, total, body.constant(1.0, np.float64)))
+    pull = body.op("Mul", body.constant(np.float32(rule.pull), np.float64), pull)
     moved = body.op("Add", "query", body.op("Mul", "length", body.op("Sub", "history_mean", pull)))
     norm = _length(body, moved)
     some = body.op("Greater", norm, body.constant(0.0, np.float64))

@@ -104,7 +104,7 @@ def _refine(
         power[history[:, sample].nonzero()] = 0
         mass = power.sum(axis=1, keepdims=True)
         pull = (power @ table) / np.where(mass > 0, mass, 1)
-        query = _unit(query + rule.step_length(step) * (mean - pull))
+        query = _unit(query + rule.step_length(step) * (mean - rule.pull * pull))
     return query
 
 

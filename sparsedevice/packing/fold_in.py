@@ -16,7 +16,7 @@ MAX_SOLVE, MAX_STEPS, MAX_SAMPLE, MAX_SHARPNESS = 64, 16, 65_536, 350.0
 COMB_ROWS = 16
 _BLOCK_ROWS = 64
 
-_WORDS = struct.Struct("<3I2f")
+_WORDS = struct.Struct("<3I3f")
 RULE_BYTES = _WORDS.size
 _RIDGE, _STEPS, _TOWER = 1, 2, 3
 
@@ -54,7 +54,7 @@ class Steps:
     """Gradient steps of the sampled softmax, the training loss, on the one user's unit vector.
 
     From ``q = matrix @ sum`` at length 1, each step moves it by ``length`` (falling to 0 along a line) times
-    the mean row of the history less the softmax-weighted mean of a sample of the other rows.
+    the mean row of the history less ``pull`` times the softmax-weighted mean of a sample of the other rows.
 
     Attributes:
         count: steps, a power of two up to 16.
@@ -63,12 +63,15 @@ class Steps:
             spread over the whole catalogue.
         length: of the first step, above 0; a float32.
         sharpness: 1 / temperature, above 0 and at most 350; a float32.
+        pull: weight of the other rows, above 0; a float32. 1 is the plain softmax, the bilateral one has its
+            ratio of temperatures here.
     """
 
     count: int
     rows: int
     length: float
     sharpness: float
+    pull: float = 1.0
 
     def check(self, similarity: str) -> None:
         """Check the numbers.
@@ -90,6 +93,8 @@ class Steps:
                 f"fold-in by steps needs a length above 0 and a sharpness above 0, at most"
                 f" {MAX_SHARPNESS:g}, not {self.length} and {self.sharpness}"
             )
+        if not 0 < np.float32(self.pull) < np.inf:
+            raise ConfigError(f"fold-in by steps needs a pull above 0, not {self.pull}")
 
     def sample(self, step: int, n_items: int) -> NDArray[np.int64]:
         """Rows that a step looks at, int64[rows]; in increasing order, unless blocks repeat."""
@@ -157,17 +162,17 @@ class FoldIn:
 def encode_rule(rule: Ridge | Steps | Tower) -> bytes:
     """The section of a rule (docs/format.md, "The fold-in rule"); of a tower the numbers stand apart."""
     if isinstance(rule, Tower):
-        return _WORDS.pack(_TOWER, len(rule.layers), rule.hidden, 0.0, 0.0)
+        return _WORDS.pack(_TOWER, len(rule.layers), rule.hidden, 0.0, 0.0, 0.0)
     if isinstance(rule, Ridge):
-        return _WORDS.pack(_RIDGE, rule.iterations, 0, rule.penalty, 0.0)
-    return _WORDS.pack(_STEPS, rule.count, rule.rows, rule.length, rule.sharpness)
+        return _WORDS.pack(_RIDGE, rule.iterations, 0, rule.penalty, 0.0, 0.0)
+    return _WORDS.pack(_STEPS, rule.count, rule.rows, rule.length, rule.sharpness, rule.pull)
 
 
 def tower_numbers(data: bytes, dim: int) -> int:
     """How many numbers the tower of a rule's section has; 0 where it is none."""
     if len(data) != RULE_BYTES:
         return 0
-    kind, count, hidden, _, _ = _WORDS.unpack(data)
+    kind, count, hidden, *_ = _WORDS.unpack(data)
     return tower_size(count, hidden, dim) if kind == _TOWER else 0
 
 
@@ -187,18 +192,18 @@ def decode_rule(
     """
     if len(data) != RULE_BYTES:
         raise ConfigError(f"a fold-in rule has {RULE_BYTES} bytes, not {len(data)}")
-    kind, count, rows, first, second = _WORDS.unpack(data)
+    kind, count, rows, first, second, third = _WORDS.unpack(data)
     rule: Ridge | Steps
     if kind == _TOWER:
-        if data[12:] != bytes(8) or numbers is None:
+        if data[12:] != bytes(12) or numbers is None:
             raise ConfigError("a fold-in tower has a number where it has none, or lacks its layers")
         return Tower.from_array(count, rows, dim, numbers)
     if kind == _RIDGE:
-        if rows or data[16:20] != bytes(4):
+        if rows or data[16:] != bytes(8):
             raise ConfigError("fold-in by ridge has a number where it has none")
         rule = Ridge(first, count)
     elif kind == _STEPS:
-        rule = Steps(count, rows, first, second)
+        rule = Steps(count, rows, first, second, third)
     else:
         raise ConfigError(f"fold-in rule {kind} is unknown")
     rule.check(similarity)

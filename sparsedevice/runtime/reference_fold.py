@@ -77,7 +77,8 @@ def _refine(
             columns, values, scale = _row(rows, row)
             mass += e
             pull[columns] += e * scale * values
-        q = q + rule.step_length(step) * (mean - (pull / mass if mass > 0 else 0))
+        away = float(np.float32(rule.pull)) * (pull / mass) if mass > 0 else 0.0
+        q = q + rule.step_length(step) * (mean - away)
         length = np.sqrt(_sum(q * q))
         if not length > 0:
             return q

@@ -25,7 +25,7 @@ MATRIX_RIDGES = (0.03, 0.3)
 PENALTIES = (1.0, 10.0, 100.0)
 ITERATIONS = 8
 #: Steps and rows in a step's sample: the cheaper one first.
-STEPS = ((4, 256), (8, 512))
+STEPS = ((4, 256), (8, 512), (16, 2048))
 LENGTHS = (1.0, 2.0)
 #: A simpler rule stays unless another is better by so many standard errors of the difference.
 STANDARD_ERRORS = 1.0
@@ -46,6 +46,7 @@ class Recipe:
         rows: in a step's sample.
         length: of the first step.
         temperature: of the steps' softmax.
+        pull: of the steps, weight of the other rows (see ``Steps``).
     """
 
     kind: str = "sum"
@@ -56,6 +57,7 @@ class Recipe:
     rows: int | None = None
     length: float | None = None
     temperature: float | None = None
+    pull: float | None = None
 
     @property
     def name(self) -> str:
@@ -89,6 +91,7 @@ def choose_fold_in(
     *,
     wanted: str = "auto",
     temperature: float | None = None,
+    pull: float = 1.0,
     with_matrix: bool = True,
     network: PairNetwork | None = None,
 ) -> tuple[FoldIn, dict[str, Any]]:
@@ -110,6 +113,7 @@ def choose_fold_in(
         seed: of the choice of users.
         wanted: "auto", or the kind of rule to choose among: sum, matrix, ridge or steps.
         temperature: of the training loss; None leaves steps out.
+        pull: of the training loss: what the bilateral softmax weighs the other rows with.
         with_matrix: whether "auto" may take a matrix, 4 dim² bytes of the file.
         network: makes scores of pairs of rows; None means their product.
 
@@ -133,7 +137,7 @@ def choose_fold_in(
     learnt = users is not None
     wanted_kinds = [wanted] if wanted != "auto" else ["sum", *(["matrix"] if with_matrix else []), "steps"]
     if validation is None:
-        recipe = default_recipe(wanted, learnt, temperature, items.shape[0])
+        recipe = default_recipe(wanted, learnt, temperature, items.shape[0], pull)
         return maker.make(recipe), recipe.to_json()
     chosen = np.flatnonzero((np.diff(validation.indptr) > 0) & (np.diff(train.indptr) > 0))
     chosen = np.sort(np.random.default_rng([seed, 5]).permutation(chosen)[:USERS])
@@ -144,7 +148,7 @@ def choose_fold_in(
         top = rank(queries, items, chosen, 20, seen=train, network=network)
         return recall(hits(top, validation, chosen), relevant)
 
-    found = list(_search(measure, wanted_kinds, learnt, temperature, items.shape[0]))
+    found = list(_search(measure, wanted_kinds, learnt, temperature, items.shape[0], pull))
     finalists = [(recipe, values) for recipe, values in found if recipe.kind in wanted_kinds]
     best = max(finalists, key=lambda entry: entry[1].mean())
     # Candidates stand from simple to costly.
@@ -153,7 +157,9 @@ def choose_fold_in(
     return maker.make(recipe), {**recipe.to_json(), "validation_recall@20": figures}
 
 
-def default_recipe(wanted: str, with_users: bool, temperature: float | None, n_items: int) -> Recipe:
+def default_recipe(
+    wanted: str, with_users: bool, temperature: float | None, n_items: int, pull: float = 1.0
+) -> Recipe:
     """What is taken where there is no validation cut to choose by."""
     if wanted == "auto":
         wanted = ("steps" if temperature is not None else "matrix") if with_users else "sum"
@@ -162,9 +168,14 @@ def default_recipe(wanted: str, with_users: bool, temperature: float | None, n_i
     if wanted == "ridge":
         return Recipe("ridge", penalty=PENALTIES[-1], count=ITERATIONS)
     if wanted == "steps":
-        count, rows = STEPS[-1]
+        count, rows = STEPS[1]
         return Recipe(
-            "steps", count=count, rows=_sample_rows(rows, n_items), length=LENGTHS[0], temperature=temperature
+            "steps",
+            count=count,
+            rows=_sample_rows(rows, n_items),
+            length=LENGTHS[0],
+            temperature=temperature,
+            pull=pull,
         )
     return Recipe()
 
@@ -182,7 +193,12 @@ def same_fold_in(
 
 
 def _search(
-    measure: Measure, kinds: list[str], with_users: bool, temperature: float | None, n_items: int
+    measure: Measure,
+    kinds: list[str],
+    with_users: bool,
+    temperature: float | None,
+    n_items: int,
+    pull: float,
 ) -> Iterator[tuple[Recipe, NDArray[np.float64]]]:
     """Candidates with each user's recall, from simple to costly."""
     best, power = -1.0, POWERS[0]
@@ -207,6 +223,7 @@ def _search(
                 rows=_sample_rows(rows, n_items),
                 length=length,
                 temperature=temperature,
+                pull=pull,
             )
             for count, rows in STEPS
             for length in LENGTHS
@@ -263,7 +280,11 @@ class _Maker:
             return replace(
                 fold_in,
                 rule=Steps(
-                    recipe.count, recipe.rows, recipe.length, float(np.float32(1 / recipe.temperature))
+                    recipe.count,
+                    recipe.rows,
+                    recipe.length,
+                    float(np.float32(1 / recipe.temperature)),
+                    1.0 if recipe.pull is None else float(np.float32(recipe.pull)),
                 ),
             )
         return fold_in

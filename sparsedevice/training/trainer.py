@@ -258,7 +258,8 @@ def _fit_pass(
     elif fold:
         fold_in, fold_metrics = choose_fold_in(
             items, users, model.similarity, matrix, validation, config.seed,
-            wanted=config.fold_in, temperature=config.temperature, with_matrix=config.fold_matrix,
+            wanted=config.fold_in, temperature=config.temperature,
+            pull=config.temperature2 or 1.0, with_matrix=config.fold_matrix,
             network=model.network(),
         )  # fmt: skip
     position = trainer.position

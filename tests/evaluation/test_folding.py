@@ -11,7 +11,7 @@ from sparsedevice.packing import FoldIn, PackedFile, Ridge, Steps, pack
 from sparsedevice.runtime.reference import NumpyRecommender
 
 N, DIM = 90, 12
-RULES = {"sum": None, "ridge": Ridge(0.7, 5), "steps": Steps(4, 32, 1.5, 6.0)}
+RULES = {"sum": None, "ridge": Ridge(0.7, 5), "steps": Steps(4, 32, 1.5, 6.0, 1.25)}
 
 
 @pytest.mark.parametrize("weighted", [False, True])

@@ -39,7 +39,7 @@ def write_small(
     items, users, seen = small_tables()
     weights = (1 + np.arange(N_ITEMS) % 3).astype(np.float32)
     matrix = (np.eye(DIM) + np.eye(DIM, k=1) / 4).astype(np.float32)
-    rule: Ridge | Steps | Tower = Steps(4, 16, 1.0, 8.0) if similarity == "cosine" else Ridge(2.0, 4)
+    rule: Ridge | Steps | Tower = Steps(4, 16, 1.0, 8.0, 1.25) if similarity == "cosine" else Ridge(2.0, 4)
     if tower:
         rule = small_tower()
     return pack(

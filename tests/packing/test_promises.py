@@ -87,28 +87,33 @@ def f32(number: float) -> bytes:
     return struct.pack("<f", number)
 
 
-def rule(kind: int, count: int, rows: int, first: float, second: float) -> Damage:
-    return body(Kind.FOLD_RULE, 0, u32(kind, count, rows) + f32(first) + f32(second))
+def rule(kind: int, count: int, rows: int, first: float, second: float, third: float = 0.0) -> Damage:
+    return body(Kind.FOLD_RULE, 0, u32(kind, count, rows) + f32(first) + f32(second) + f32(third))
 
 
 NAN, INF = float("nan"), float("inf")
-# The small file has steps: 2, 4, 16, 1.0, 8.0.
+# The small file has steps: 2, 4, 16, 1.0, 8.0, 1.25.
 BROKEN_RULES = [
-    rule(0, 4, 16, 1.0, 8.0),
+    rule(0, 4, 16, 1.0, 8.0, 1.25),
     rule(3, 3, 8, 0.0, 0.0),
-    rule(4, 4, 16, 1.0, 8.0),
-    rule(2, 0, 16, 1.0, 8.0),
-    rule(2, 3, 16, 1.0, 8.0),
-    rule(2, 32, 16, 1.0, 8.0),
-    rule(2, 4, 0, 1.0, 8.0),
-    rule(2, 4, 17, 1.0, 8.0),
-    rule(2, 4, 2**17, 1.0, 8.0),
-    rule(2, 4, 16, 0.0, 8.0),
-    rule(2, 4, 16, NAN, 8.0),
-    rule(2, 4, 16, INF, 8.0),
-    rule(2, 4, 16, 1.0, -8.0),
-    rule(2, 4, 16, 1.0, 351.0),
-    rule(2, 4, 16, 1.0, NAN),
+    rule(4, 4, 16, 1.0, 8.0, 1.25),
+    rule(2, 0, 16, 1.0, 8.0, 1.25),
+    rule(2, 3, 16, 1.0, 8.0, 1.25),
+    rule(2, 32, 16, 1.0, 8.0, 1.25),
+    rule(2, 4, 0, 1.0, 8.0, 1.25),
+    rule(2, 4, 17, 1.0, 8.0, 1.25),
+    rule(2, 4, 2**17, 1.0, 8.0, 1.25),
+    rule(2, 4, 16, 0.0, 8.0, 1.25),
+    rule(2, 4, 16, NAN, 8.0, 1.25),
+    rule(2, 4, 16, INF, 8.0, 1.25),
+    rule(2, 4, 16, 1.0, -8.0, 1.25),
+    rule(2, 4, 16, 1.0, 351.0, 1.25),
+    rule(2, 4, 16, 1.0, NAN, 1.25),
+    rule(2, 4, 16, 1.0, 8.0, 0.0),
+    rule(2, 4, 16, 1.0, 8.0, -1.0),
+    rule(2, 4, 16, 1.0, 8.0, NAN),
+    rule(2, 4, 16, 1.0, 8.0, INF),
+    rule(1, 4, 0, 1.0, 0.0, 1.0),
     rule(1, 0, 0, 1.0, 0.0),
     rule(1, 65, 0, 1.0, 0.0),
     rule(1, 4, 1, 1.0, 0.0),
@@ -140,8 +145,8 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("codes", "int8", "sliced", head(30, b"\x02")),
     ("codes", "int8", "sliced", head(31, b"\x01")),
     ("codes", "f32", "csr", head(29, b"\x01")),
-    ("sections", "int8", "sliced", head(56, u32(24))),
-    ("sections", "int8", "sliced", entry(21, 0, u32(24))),
+    ("sections", "int8", "sliced", head(56, u32(25))),
+    ("sections", "int8", "sliced", entry(21, 0, u32(25))),
     ("sections", "int8", "sliced", entry(1, 0, u32(1))),
     ("sections", "int8", "sliced", head(20, u32(0))),
     ("contiguous", "int8", "sliced", entry(3, 8, struct.pack("<Q", 64))),
@@ -215,6 +220,7 @@ DAMAGED_TOWERS: list[tuple[str, Damage]] = [
     ("lengths", rule(3, 3, 0, 0.0, 0.0)),
     ("fold-in", rule(3, 3, 8, 1.0, 0.0)),
     ("fold-in", rule(3, 3, 8, 0.0, 1.0)),
+    ("fold-in", rule(3, 3, 8, 0.0, 0.0, 1.0)),
     ("fold-in", body(Kind.FOLD_TOWER, 0, f32(NAN))),
     ("fold-in", body(Kind.FOLD_TOWER, -4, f32(INF))),
 ]

@@ -106,7 +106,7 @@ def fold_in_of(case: Case, rng: np.random.Generator) -> FoldIn:
         rule = Ridge(2.5, 6)
         matrix = None if matrix is None else (matrix @ matrix.T / np.float32(case.dim)).astype(np.float32)
     if "steps" in parts:
-        rule = Steps(4, 64, 1.5, 8.0)
+        rule = Steps(4, 64, 1.5, 8.0, 1.25)
     if "tower" in parts:
         shapes = layer_shapes(3, case.dim - 7, case.dim)
         layers = ((rng.normal(size=s) * 2 / s[1] ** 0.5, rng.normal(size=s[0]) / 9) for s in shapes)

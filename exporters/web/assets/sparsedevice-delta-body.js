@@ -3,7 +3,7 @@
 import { bodyError } from "./sparsedevice-errors.js";
 import { SymbolTable } from "./sparsedevice-strings.js";
 
-const RULE_BYTES = 20;
+const RULE_BYTES = 24;
 const U32 = 2 ** 32;
 const ONE = 0x3f800000; /* the bits of 1 as float32 */
 const [ITEM_IDS, USER_IDS, TITLES] = [11, 14, 17];

@@ -20,14 +20,15 @@ sd_rule sd_fold_rule(const sd_model *model, int *valid) {
     if (!p)
         return rule;
     uint32_t kind = sd_u32(p), count = sd_u32(p + 4), rows = sd_u32(p + 8);
-    float a = sd_f32(p + 12), b = sd_f32(p + 16);
+    float a = sd_f32(p + 12), b = sd_f32(p + 16), c = sd_f32(p + 20);
     int ridge = kind == SD_RULE_RIDGE && count >= 1 && count <= SD_MAX_SOLVE && rows == 0 &&
-                a > 0 && a <= SD_MAX_F32 && sd_u32(p + 16) == 0;
+                a > 0 && a <= SD_MAX_F32 && sd_u32(p + 16) == 0 && sd_u32(p + 20) == 0;
     int steps = kind == SD_RULE_STEPS && count >= 1 && count <= SD_MAX_STEPS &&
                 !(count & (count - 1)) && rows >= SD_COMB_ROWS && rows <= SD_MAX_SAMPLE &&
                 !(rows & (rows - 1)) && a > 0 && a <= SD_MAX_F32 && b > 0 &&
-                b <= SD_MAX_SHARPNESS && model->similarity == SD_COSINE;
-    int tower = model->sections[SD_K_FOLD_TOWER] && sd_u32(p + 12) == 0 && sd_u32(p + 16) == 0;
+                b <= SD_MAX_SHARPNESS && c > 0 && c <= SD_MAX_F32 && model->similarity == SD_COSINE;
+    int tower = model->sections[SD_K_FOLD_TOWER] && sd_u32(p + 12) == 0 && sd_u32(p + 16) == 0 &&
+                sd_u32(p + 20) == 0;
     if (!ridge && !steps && !tower) {
         *valid = 0;
         return rule;
@@ -37,6 +38,7 @@ sd_rule sd_fold_rule(const sd_model *model, int *valid) {
     rule.rows = rows;
     rule.a = (double)a;
     rule.b = (double)b;
+    rule.c = (double)c;
     return rule;
 }
 
@@ -237,7 +239,7 @@ static void refine(const sd_model *model, sd_rule rule, const uint32_t *history,
         }
         double length = rule.a * (double)(rule.count - step) / (double)rule.count;
         for (uint32_t i = 0; i < dim; i++)
-            q[i] += length * (mean[i] - (sum > 0 ? pull[i] / sum : 0));
+            q[i] += length * (mean[i] - (sum > 0 ? rule.c * (pull[i] / sum) : 0));
         if (!normalize(q, dim))
             return;
     }

@@ -11,7 +11,7 @@
 #define SD_MAX_BYTE_DIM 256u
 #define SD_INFINITY (sd_bits_float(0x7F800000u))
 #define SD_MAX_F32 3.4028234663852886e38f
-#define SD_RULE_BYTES 20u
+#define SD_RULE_BYTES 24u
 /* Rows whose scores are computed before they are compared with the best so far: 4 KB of floats. */
 #define SD_CHUNK_ROWS 1024u
 
@@ -276,7 +276,7 @@ enum { SD_MAX_SOLVE = 64, SD_MAX_STEPS = 16, SD_MAX_SAMPLE = 65536, SD_MAX_SHARP
 /* What follows the weighted sum; kind 0: nothing (docs/format.md, "The fold-in rule"). */
 typedef struct sd_rule {
     uint32_t kind, count, rows;
-    double a, b;
+    double a, b, c;
 } sd_rule;
 
 /* Numbers of the tower that the rule asks for; 0 where it asks for none. */

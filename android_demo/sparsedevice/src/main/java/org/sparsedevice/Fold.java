@@ -45,17 +45,19 @@ final class Fold {
         long kind = file.u32(PackedFile.FOLD_RULE, 0), count = file.u32(PackedFile.FOLD_RULE, 1);
         long rows = file.u32(PackedFile.FOLD_RULE, 2);
         float first = file.f32(PackedFile.FOLD_RULE, 3), second = file.f32(PackedFile.FOLD_RULE, 4);
+        float third = file.f32(PackedFile.FOLD_RULE, 5);
+        boolean twoLess = file.u32(PackedFile.FOLD_RULE, 4) == 0 && file.u32(PackedFile.FOLD_RULE, 5) == 0;
         boolean positive = first > 0 && first <= Float.MAX_VALUE && count >= 1;
         if (kind == RIDGE) {
-            return positive && count <= 64 && rows == 0 && file.u32(PackedFile.FOLD_RULE, 4) == 0;
+            return positive && count <= 64 && rows == 0 && twoLess;
         }
         if (kind == TOWER) {
-            return file.has(PackedFile.FOLD_TOWER) && file.u32(PackedFile.FOLD_RULE, 3) == 0
-                    && file.u32(PackedFile.FOLD_RULE, 4) == 0;
+            return file.has(PackedFile.FOLD_TOWER) && file.u32(PackedFile.FOLD_RULE, 3) == 0 && twoLess;
         }
         return kind == STEPS && positive && count <= 16 && (count & count - 1) == 0
                 && rows >= COMB_ROWS && rows <= 65536 && (rows & rows - 1) == 0
-                && second > 0 && second <= 350 && file.similarity == PackedFile.COSINE;
+                && second > 0 && second <= 350 && third > 0 && third <= Float.MAX_VALUE
+                && file.similarity == PackedFile.COSINE;
     }
 
     /** The query of a sorted history into {@code q}, which holds zeros; the steps use {@code query}'s tables. */
@@ -109,6 +111,7 @@ final class Fold {
     private void refine(int[] history, int n, double[] q, Query query) {
         int count = (int) file.u32(PackedFile.FOLD_RULE, 1), rows = (int) file.u32(PackedFile.FOLD_RULE, 2);
         double length = file.f32(PackedFile.FOLD_RULE, 3), sharpness = file.f32(PackedFile.FOLD_RULE, 4);
+        double weight = file.f32(PackedFile.FOLD_RULE, 5);
         int combs = rows / COMB_ROWS, shift = Integer.numberOfTrailingZeros(count * combs);
         int blocks = Math.max(1, file.nItems / BLOCK_ROWS), lanes = Math.min(BLOCK_ROWS, file.nItems);
         double[] mean = sum, pull = a;
@@ -140,7 +143,7 @@ final class Fold {
             }
             double far = length * (count - step) / count;
             for (int i = 0; i < q.length; i++) {
-                q[i] += far * (mean[i] - (mass > 0 ? pull[i] / mass : 0));
+                q[i] += far * (mean[i] - (mass > 0 ? weight * (pull[i] / mass) : 0));
             }
             if (!normalize(q)) {
                 return;

@@ -174,7 +174,7 @@ final class PackedFile {
 
     /** Bytes that the fold-in rule's tower takes; no section's length where the rule has none. */
     private long towerBytes() {
-        if (!has(FOLD_RULE) || lengths[FOLD_RULE] != 20) {
+        if (!has(FOLD_RULE) || lengths[FOLD_RULE] != 24) {
             return Long.MAX_VALUE;
         }
         int numbers = Fold.towerNumbers(u32(FOLD_RULE, 0), u32(FOLD_RULE, 1), u32(FOLD_RULE, 2), dim);
