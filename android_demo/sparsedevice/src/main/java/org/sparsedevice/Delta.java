@@ -11,7 +11,7 @@ import java.util.zip.CRC32;
 final class Delta {
     private static final byte[] MAGIC = {(byte) 0x93, 'S', 'D', 'D', '\r', '\n', 0x1A, '\n'};
     static final byte[] COMPACT_MAGIC = {(byte) 0x93, 'S', 'D', 'Z', '\r', '\n', 0x1A, '\n'};
-    private static final int VERSION = 1, HEADER_BYTES = 96, RULE_BYTES = 24;
+    private static final int VERSION = 1, HEADER_BYTES = 96;
     private static final int HAS_TITLES = 1, HAS_SEEN = 2, HAS_WEIGHTS = 4, HAS_MATRIX = 8, HAS_METADATA = 16,
             HAS_RULE = 32, HAS_TOWER = 64;
     private static final int SAME_SYMBOLS = 1, OTHER_SYMBOLS = 2;
@@ -130,7 +130,7 @@ final class Delta {
             file.put(PackedFile.METADATA, StoredStrings.take(in, old, new int[1]).bytes);
         }
         if ((flags & HAS_RULE) != 0) {
-            byte[] rule = in.raw(RULE_BYTES);
+            byte[] rule = in.raw(Fold.RULE_BYTES);
             file.put(PackedFile.FOLD_RULE, rule);
             if ((flags & HAS_TOWER) != 0) {
                 ByteBuffer words = ByteBuffer.wrap(rule).order(ByteOrder.LITTLE_ENDIAN);

@@ -7,6 +7,8 @@ import java.util.Arrays;
  * a double, and every sum has one order, so all backends come to the same bits.
  */
 final class Fold {
+    /** Bytes of the section of a rule. */
+    static final int RULE_BYTES = 24;
     private static final int RIDGE = 1, STEPS = 2, TOWER = 3, MAX_LAYERS = 8;
     /** A step's sample takes every fourth row of blocks of 64. */
     private static final int COMB_ROWS = 16, TEETH = 4, BLOCK_ROWS = 64;

@@ -163,7 +163,7 @@ final class PackedFile {
             4 * (u + 1), nnzUsers * width, valueBytes(nnzUsers), 4 * u,
             4 * (u + 1), 4 * nnzSeen,
             -1, -1, -1, -1, -1, -1, -1, -1,
-            4 * n, 4L * dim * dim, -1, 20, towerBytes()};
+            4 * n, 4L * dim * dim, -1, Fold.RULE_BYTES, towerBytes()};
         for (int kind = 1; kind <= KINDS; kind++) {
             require(!has(kind) || expected[kind] < 0 || lengths[kind] == expected[kind], Promise.LENGTHS);
         }
@@ -174,7 +174,7 @@ final class PackedFile {
 
     /** Bytes that the fold-in rule's tower takes; no section's length where the rule has none. */
     private long towerBytes() {
-        if (!has(FOLD_RULE) || lengths[FOLD_RULE] != 24) {
+        if (!has(FOLD_RULE) || lengths[FOLD_RULE] != Fold.RULE_BYTES) {
             return Long.MAX_VALUE;
         }
         int numbers = Fold.towerNumbers(u32(FOLD_RULE, 0), u32(FOLD_RULE, 1), u32(FOLD_RULE, 2), dim);
