@@ -112,6 +112,11 @@ def sweep(
     settings = settings or SweepSettings()
     out = Path(out)
     _check(grid, values)
+    if "neumf" in (*grid.get("model", ()), settings.train.get("model")):
+        raise ConfigError(
+            "sweep measures packed files, which do not carry model 'neumf'; choose another model, or train it"
+            " alone and export it to onnx or executorch"
+        )
     _check_out(out)
     cells = [
         Cell("sparse", dict(zip(grid, chosen, strict=True)), tuple(values))

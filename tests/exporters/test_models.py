@@ -23,7 +23,6 @@ WITH_USERS = ("mf", "lightgcn")
         ("lightgcn", {}),
         ("pooled", {}),
         ("elsa", {}),
-        ("multvae", {}),
         ("multvae", {"hidden": 12}),
     ],
 )
