@@ -7,6 +7,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+from sparsedevice.errors import ConfigError
 from sparsedevice.packing import PackedFile
 
 from ..c import SOURCE_NAME, write_core
@@ -54,8 +55,18 @@ def compile_operator(sources: Path, library: Path) -> None:
 
 
 def operator_library(sources: Path) -> Path:
-    """The library of the operator in ``sources``, compiled once in a process for equal sources."""
+    """The library of the operator in ``sources``, compiled once in a process for equal sources.
+
+    Raises:
+        ConfigError: if the sources are not there, as no operator runs the model.
+        SparseDeviceError: if there is no compiler, or it fails.
+    """
     names = (SOURCE_NAME, ROWS_HEADER.name, ABI_NAME, OPERATOR_NAME)
+    if not all((sources / name).is_file() for name in names):
+        raise ConfigError(
+            f"{sources} has no sources of an operator: its model runs by standard operators only; use"
+            " backend 'onnx'"
+        )
     content = hashlib.sha256(b"".join((sources / name).read_bytes() for name in names)).hexdigest()
     known = _libraries()
     library = Path(known.name) / f"{content[:16]}.so"

@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from sparsedevice.errors import BundleError
+from sparsedevice.errors import BundleError, ConfigError
 from sparsedevice.exporters.onnx import native, open_artefact, write_onnx
 from tests.exporters.test_onnx_graph import write_table
 
@@ -94,3 +94,10 @@ def test_it_compiles_without_warnings_here_and_for_arm64(tmp_path):
                 cwd=tmp_path,
                 check=True,
             )
+
+
+def test_a_bundle_without_an_operator_says_so(tmp_path):
+    packed = write_table(tmp_path / "model.sd", 70, 16, k=4)
+    write_onnx(packed, tmp_path)
+    with pytest.raises(ConfigError, match="runs by standard operators only; use backend 'onnx'"):
+        native.open_native(packed, tmp_path)
