@@ -3,7 +3,7 @@
     python -m benchmarks.arm64.xnnpack [--rows 20480] [--dim 64]
 
 A dense linear layer, float32 and int8 (weights by row, the query at run time), exported here and run by the
-libraries of ExecuTorch's arm64 wheel, which pip fetches into the user's cache folder. Counted is everything
+libraries of ExecuTorch's arm64 wheel, which are fetched into the user's cache folder. Counted is everything
 that an execution does, the runtime's own few thousand instructions too: five executions less one, on one
 thread, twice over. Emulated are a processor with dot products (cortex-a76) and one with all that the
 emulator knows, for which XNNPACK may choose other kernels. Needs qemu-user, g++-aarch64-linux-gnu and the
@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import subprocess
-import sys
 import tempfile
-import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -25,9 +22,9 @@ import numpy as np
 
 from benchmarks.peers.inference import ARMS
 from benchmarks.peers.process import read_script
+from sparsedevice.bench.emulated.userland import packages_of, userland
 from sparsedevice.bench.machines.qemu import count_program, emulate
 from sparsedevice.bench.native import compile_once
-from sparsedevice.bench.native.build import cache_folder
 
 SOURCE = Path(__file__).parent / "xnnpack.cpp"
 COMPILER = "aarch64-linux-gnu-g++"
@@ -46,7 +43,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     asked = parser.parse_args()
     ctypes.CDLL(None).personality(_NO_RANDOM_ADDRESSES)
-    wheel = fetch()
+    wheel = packages_of(userland()) / "executorch"
     program = build(wheel)
     rng = np.random.default_rng(0)
     items = rng.standard_normal((asked.rows, asked.dim)).astype(np.float32)
@@ -62,29 +59,6 @@ def main() -> None:
                 found = per_row([str(program), str(file), str(asked.dim)], wheel, cpu, asked.rows)
                 cells = (f"{found[key]:.2f}" for key in ("instructions", "loads", "load_bytes"))
                 print(f"| {cpu} | {variant} | " + " | ".join(cells) + " |", flush=True)
-
-
-def fetch() -> Path:
-    """The folder of the arm64 wheel of the version that is installed here."""
-    version = metadata.version("executorch").split("+")[0]
-    folder = cache_folder() / f"executorch-{version}-aarch64"
-    if not folder.is_dir():
-        with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
-            tag = f"{sys.version_info.major}.{sys.version_info.minor}"
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch]
-            command += [
-                "--only-binary=:all:",
-                "--platform",
-                "manylinux_2_28_aarch64",
-                "--python-version",
-                tag,
-            ]
-            subprocess.run([*command, f"executorch=={version}"], check=True)
-            made = Path(scratch) / "made"
-            with zipfile.ZipFile(next(Path(scratch).glob("*.whl"))) as archive:
-                archive.extractall(made)
-            made.replace(folder)
-    return folder / "executorch"
 
 
 def build(wheel: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import sys
@@ -13,45 +14,70 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-from benchmarks.peers.process import Peer, PeerError, read_script, scripts_in
+from benchmarks.peers.process import Peer, PeerError, scripts_in
 from sparsedevice.bench.trace import find_queries
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime.reference import NumpyRecommender
 
 ARMS = Path(__file__).parent / "arms"
 OURS = "sparsedevice_core"
-BLOCK, N_QUERIES = 20, 200
+N_QUERIES = 200
+#: A block of an arm takes about this long, and has so many queries at least.
+BLOCK_NS, LEAST_QUERIES = 10_000_000, 5
+#: Of a block's queries so many at least must have been left alone, else all of them count.
+LEAST_ALONE = 3
 #: Rounds go on until every interval is this narrow, as a share of its ratio, or there were enough.
-NARROW = 0.1
+NARROW = 0.05
 
 
 class Arm:
-    """A peer and what was measured of it, one figure a round.
+    """A peer and what was measured of it.
 
     Attributes:
-        wall_us: median time of the block's queries.
-        cpu_us: processor time of the block, a query.
-        samples_ns: time of every query.
+        ratios: for each round, of processor times and of wall times: this arm's over the core's before and
+            after it.
+        cpu_us: for each round, the median processor time of the block's queries.
+        wall_ns: time of every query.
+        alone: queries that were left alone, of all.
     """
 
     def __init__(self, script: Path, variant: str, data: Path, k: int) -> None:
-        self.peer = Peer(script, variant, str(data), str(k))
+        arguments = (str(data), str(k))
+        built = Peer(script, variant, *arguments, "build")
+        try:
+            built.read()
+        finally:
+            built.close()
+        self.peer = Peer(script, variant, *arguments)
         self.about = self.peer.read()
-        self.wall_us: list[float] = []
+        self._next, self._n = 0, LEAST_QUERIES
+        self.ratios: dict[str, list[float]] = {"cpu": [], "wall": []}
         self.cpu_us: list[float] = []
-        self.samples_ns: list[int] = []
+        self.wall_ns: list[int] = []
+        self.alone = [0, 0]
 
-    def round(self, queries: list[int], *, keep: bool) -> None:
-        """Ask a block of queries."""
+    def block(self) -> dict[str, NDArray[np.float64]]:
+        """Ask the next block of queries: nanoseconds of those that count, ``cpu`` and ``wall``."""
+        queries = [(self._next + i) % N_QUERIES for i in range(self._n)]
+        self._next += self._n
         found = self.peer.ask({"do": "time", "queries": queries})
-        if keep:
-            self.wall_us.append(float(np.median(found["ns"])) / 1000)
-            self.cpu_us.append(found["cpu_ns"] / len(queries) / 1000)
-            self.samples_ns += found["ns"]
+        cpu = np.array(found["cpu_ns"]) - self.about["clock_ns"]
+        alone = np.array(found["alone"])
+        self.alone[0] += int(alone.sum())
+        self.alone[1] += len(alone)
+        self.wall_ns += found["wall_ns"]
+        chosen = alone if alone.sum() >= LEAST_ALONE else np.ones(len(alone), bool)
+        return {"cpu": cpu[chosen], "wall": np.array(found["wall_ns"], np.float64)}
+
+    def fit(self) -> None:
+        """Choose how many queries make a block, and forget what was measured so far."""
+        took = float(np.median(self.block()["cpu"]))
+        self._n = int(np.clip(BLOCK_NS / took, LEAST_QUERIES, N_QUERIES))
+        self.wall_ns, self.alone = [], [0, 0]
 
 
 def compare_inference(
-    bundle: Path, *, k: int, rounds: int, most_rounds: int, only: list[str] | None
+    bundle: Path, *, k: int, rounds: int, most_rounds: int, only: list[str] | None, work: Path | None = None
 ) -> dict[str, Any]:
     """Measure every arm that can run here.
 
@@ -60,7 +86,8 @@ def compare_inference(
         k: length of a ranking.
         rounds: least number of rounds.
         most_rounds: rounds at most, where intervals are still wide.
-        only: names of scripts; None for all.
+        only: names of scripts, or ``script:variant``; None for all.
+        work: an existing folder for the arms' files, kept for the next run of the same bundle.
 
     Returns:
         JSON-ready: ``k``, ``rounds``, ``arms`` and ``not_run``.
@@ -68,19 +95,19 @@ def compare_inference(
     arms: list[Arm] = []
     missing: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
-        truth = write_data(bundle, Path(scratch), k)
+        data = work or Path(scratch)
+        truth = write_data(bundle, data, k)
         try:
-            for script in scripts_in(ARMS, OURS, only):
-                for variant in read_script(script).VARIANTS:
-                    sys.stderr.write(f"loading {script.stem} {variant}\n")
-                    try:
-                        arms.append(Arm(script, variant, Path(scratch), k))
-                    except PeerError as error:
-                        if script.stem == OURS:
-                            raise
-                        missing.append(str(error))
+            for script, variant in scripts_in(ARMS, OURS, only):
+                sys.stderr.write(f"loading {script.stem} {variant}\n")
+                try:
+                    arms.append(Arm(script, variant, data, k))
+                except PeerError as error:
+                    if script.stem == OURS:
+                        raise
+                    missing.append(str(error))
             done = measure(arms, rounds, most_rounds)
-            table = [summarise(arm, arms[0], truth) for arm in arms]
+            table = [summarise(arm, truth) for arm in arms]
         finally:
             for arm in arms:
                 arm.peer.close()
@@ -90,7 +117,14 @@ def compare_inference(
 def write_data(bundle: Path, data: Path, k: int) -> list[list[int]]:
     """The files that arms read; returns the exact best rows of each query."""
     packed = PackedFile.open(bundle / "model.sd")
-    (data / "model.sd").symlink_to((bundle / "model.sd").resolve())
+    model = (bundle / "model.sd").resolve()
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    made_of = data / "made-of.txt"
+    if made_of.is_file() and made_of.read_text() != f"{digest} {k}":
+        raise SystemExit(f"{data} holds files of another model or k; name another folder, or empty this one")
+    made_of.write_text(f"{digest} {k}")
+    (data / "model.sd").unlink(missing_ok=True)
+    (data / "model.sd").symlink_to(model)
     queries = find_queries("zipf", packed, 0)
     histories = queries.histories[:N_QUERIES]
     ids = packed.vocabulary.ids
@@ -110,27 +144,42 @@ def write_data(bundle: Path, data: Path, k: int) -> list[list[int]]:
 
 
 def measure(arms: list[Arm], rounds: int, most_rounds: int) -> int:
-    """Ask every arm the same blocks, in an order drawn anew for each; returns the number of rounds."""
+    """Ask every arm in turn, the core before and after each; returns the number of rounds.
+
+    A block of the core is a neighbour of two other arms. What slows the machine down for longer than a few
+    blocks meets both sides of a pair, and a pair that it meets on one side only is one of many rounds.
+    """
+    ours, *others = arms
+    for arm in arms:
+        arm.fit()
     draw = random.Random(0)
-    for number in range(-1, most_rounds):  # the first round warms up and is forgotten
-        block = [(number * BLOCK + i) % N_QUERIES for i in range(BLOCK)]
-        for arm in draw.sample(arms, len(arms)):
-            arm.round(block, keep=number >= 0)
-        done = number + 1
-        if done >= rounds and done % 5 == 0 and all(is_narrow(arm, arms[0]) for arm in arms[1:]):
+    done = 0
+    while done < most_rounds:
+        before = ours.block()
+        own = [before]
+        for arm in draw.sample(others, len(others)):
+            theirs, after = arm.block(), ours.block()
+            own.append(after)
+            for name, ratios in arm.ratios.items():
+                near = np.median(np.concatenate((before[name], after[name])))
+                ratios.append(float(np.median(theirs[name]) / near))
+            arm.cpu_us.append(float(np.median(theirs["cpu"])) / 1000)
+            before = after
+        ours.cpu_us.append(float(np.median(np.concatenate([block["cpu"] for block in own]))) / 1000)
+        done += 1
+        if done >= rounds and done % 5 == 0 and all(is_narrow(arm) for arm in others):
             break
     return done
 
 
-def is_narrow(arm: Arm, ours: Arm) -> bool:
+def is_narrow(arm: Arm) -> bool:
     """Whether the ratio of processor times is known well."""
-    ratio, low, high = interval(arm.cpu_us, ours.cpu_us)
+    ratio, low, high = interval(arm.ratios["cpu"])
     return high - low < NARROW * ratio
 
 
-def interval(theirs: list[float], ours: list[float]) -> tuple[float, float, float]:
+def interval(ratios: list[float]) -> tuple[float, float, float]:
     """Median of the paired ratios and its 95 % bootstrap interval."""
-    ratios: NDArray[np.float64] = np.array(theirs) / np.array(ours)
     found = bootstrap(
         (ratios,), np.median, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
     )
@@ -138,17 +187,34 @@ def interval(theirs: list[float], ours: list[float]) -> tuple[float, float, floa
     return float(np.median(ratios)), float(low), float(high)
 
 
-def summarise(arm: Arm, ours: Arm, truth: list[list[int]]) -> dict[str, Any]:
+def summarise(arm: Arm, truth: list[list[int]]) -> dict[str, Any]:
     """Percentiles, paired ratios, bytes, and how many of the exact best rows come."""
     out: dict[str, Any] = {"arm": arm.peer.name}
-    out["p50_us"], out["p90_us"] = (float(p) / 1000 for p in np.percentile(arm.samples_ns, (50, 90)))
+    out["p50_us"], out["p90_us"] = (float(p) / 1000 for p in np.percentile(arm.wall_ns, (50, 90)))
     out["cpu_us"] = float(np.median(arm.cpu_us))
-    for name in ("wall", "cpu"):
-        mine, theirs = (getattr(side, f"{name}_us") for side in (arm, ours))
-        out[f"{name}_ratio"] = (1.0, 1.0, 1.0) if arm is ours else interval(mine, theirs)
+    for name, ratios in arm.ratios.items():
+        out[f"{name}_ratio"] = interval(ratios) if ratios else (1.0, 1.0, 1.0)
+    out["left_alone"] = arm.alone[0] / arm.alone[1]
     got = arm.peer.ask({"do": "answer", "queries": list(range(len(truth)))})["rows"]
     out["overlap"] = float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(got, truth, strict=True)]))
     return {**out, **arm.about, "requirements": arm.peer.requirements}
+
+
+def spread(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each arm's ratio of processor times in every run, and greatest over least less 1.
+
+    Args:
+        runs: what :func:`compare_inference` returned, one a run.
+    """
+    by_arm: dict[str, list[float]] = {}
+    for run in runs:
+        for row in run["arms"]:
+            by_arm.setdefault(row["arm"], []).append(row["cpu_ratio"][0])
+    return [
+        {"arm": name, "ratios": ratios, "spread": max(ratios) / min(ratios) - 1}
+        for name, ratios in by_arm.items()
+        if len(ratios) == len(runs)
+    ]
 
 
 def markdown(found: dict[str, Any]) -> str:
@@ -171,4 +237,19 @@ def markdown(found: dict[str, Any]) -> str:
         cells += [f"{row['index_bytes']:,}", memory, f"{row['overlap']:.3f}"]
         lines.append("| " + " | ".join(cells) + " |")
     missing = [f"not run: {sentence}" for sentence in found["not_run"]]
-    return "\n".join([*lines, *missing, f"\n{found['rounds']} rounds of {BLOCK} queries, one thread"])
+    least = min(row["left_alone"] for row in found["arms"])
+    about = (
+        f"\n{found['rounds']} rounds, one thread; at least {least:.0%} of an arm's queries were left alone"
+    )
+    return "\n".join([*lines, *missing, about])
+
+
+def spread_markdown(rows: list[dict[str, Any]]) -> str:
+    """The runs beside each other."""
+    n = len(rows[0]["ratios"])
+    lines = ["| arm | " + " | ".join(f"run {i + 1}" for i in range(n)) + " | greatest over least |"]
+    lines.append("|---" + "|---:" * (n + 1) + "|")
+    for row in sorted(rows, key=lambda row: row["ratios"][0]):
+        cells = [f"{ratio:.2f}" for ratio in row["ratios"]] + [f"+{row['spread']:.1%}"]
+        lines.append(f"| {row['arm']} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)

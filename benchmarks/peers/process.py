@@ -37,7 +37,7 @@ class Peer:
         Raises:
             PeerError: if its packages cannot be installed.
         """
-        self.name = " ".join(dict.fromkeys(f"{script.stem.replace('_', ' ')} {variant}".split()))
+        self.name = name_of(script, variant)
         self.requirements: list[str] = read_script(script).REQUIREMENTS
         limits = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         limits["OMP_WAIT_POLICY"] = "passive"  # a thread that waits in a loop takes the others' time
@@ -100,14 +100,24 @@ def read_script(script: Path) -> Any:
     return module
 
 
-def scripts_in(folder: Path, first: str, only: list[str] | None = None) -> list[Path]:
-    """The peers of a folder: files that say what they require, ours first.
+def name_of(script: Path, variant: str) -> str:
+    """Script and variant, for people."""
+    return " ".join(dict.fromkeys(f"{script.stem.replace('_', ' ')} {variant}".split()))
+
+
+def scripts_in(folder: Path, first: str, only: list[str] | None = None) -> list[tuple[Path, str]]:
+    """The peers of a folder, files that say what they require, and their variants; ours first.
 
     Args:
         folder: where they are.
         first: ours.
-        only: names to keep; ours stays whatever is given.
+        only: names to keep, of a script or ``script:variant``; ours stays whatever is given.
     """
     found = [path for path in sorted(folder.glob("*.py")) if "\nREQUIREMENTS" in path.read_text()]
-    kept = [path for path in found if path.stem == first or not only or path.stem in only]
-    return sorted(kept, key=lambda path: path.stem != first)
+    pairs = [(path, variant) for path in found for variant in read_script(path).VARIANTS]
+    kept = [
+        (path, variant)
+        for path, variant in pairs
+        if path.stem == first or not only or path.stem in only or f"{path.stem}:{variant}" in only
+    ]
+    return sorted(kept, key=lambda pair: pair[0].stem != first)

@@ -17,7 +17,11 @@ from .methods import FOLD_ROWS
 
 
 class ExecutorchRecommender(RowRecommender):
-    """Folds in, scores and ranks with the program's methods; ids and titles come from the packed file."""
+    """Folds in, scores and ranks with the program's methods; ids and titles come from the packed file.
+
+    Attributes:
+        padded: rows of the program's table, of which the last stand for none.
+    """
 
     def __init__(self, packed: PackedFile, model: str | Path) -> None:
         """Load a program.
@@ -29,7 +33,7 @@ class ExecutorchRecommender(RowRecommender):
         try:
             self._program = Runtime.get().load_program(Path(model))
             self._methods = {name: self._program.load_method(name) for name in self._program.method_names}
-            self._padded = self._methods["top"].metadata.input_tensor_meta(1).sizes()[0]
+            self.padded = self._methods["top"].metadata.input_tensor_meta(1).sizes()[0]
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise BundleError(
@@ -50,13 +54,25 @@ class ExecutorchRecommender(RowRecommender):
         elif user >= 0:
             query = self._run("user", torch.tensor([user]))[0]
         else:
-            query = self._fold_in(np.unique(history))
+            query = self.fold_in(np.unique(history))
         n = self.packed.n_items
-        eligible = np.zeros(self._padded, bool)
+        eligible = np.zeros(self.padded, bool)
         eligible[:n] = candidates is None
         if candidates is not None:
             eligible[candidates] = True
         eligible[excluded] = False
+        return self.best_rows(query, eligible, k)
+
+    def best_rows(
+        self, query: torch.Tensor, eligible: NDArray[np.bool_], k: int
+    ) -> tuple[Rows, NDArray[np.float32]]:
+        """The k best eligible rows and their scores.
+
+        Args:
+            query: float64[dim], of :meth:`fold_in`.
+            eligible: bool[padded]; rows that were found are taken out of it.
+            k: how many.
+        """
         found_rows, found_scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
         left = min(k, int(eligible.sum()))
         while left:
@@ -70,7 +86,7 @@ class ExecutorchRecommender(RowRecommender):
             left = min(left, int(eligible.sum())) if left else 0
         return np.concatenate(found_rows), np.concatenate(found_scores)
 
-    def _fold_in(self, history: Rows) -> torch.Tensor:
+    def fold_in(self, history: Rows) -> torch.Tensor:
         """The query of a history: increasing rows, each once."""
         total = query = self._sum(history)
         rule = self.packed.fold_in

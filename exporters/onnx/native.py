@@ -18,7 +18,7 @@ from .recommender import OnnxRecommender
 
 SOURCES = Path(__file__).parent / "csrc"
 OPERATOR_NAME, ABI_NAME = "sd_onnx.c", "sd_ort.h"
-_FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden")
+FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden")
 
 
 def write_operator(folder: Path) -> list[str]:
@@ -51,7 +51,7 @@ def compile_operator(sources: Path, library: Path) -> None:
         SparseDeviceError: if there is no compiler, or it fails.
     """
     parts: list[str | Path] = [sources / OPERATOR_NAME, sources / SOURCE_NAME, "-o", library]
-    run_compiler([*find_compiler(), *_FLAGS, f"-I{sources}", *parts])
+    run_compiler([*find_compiler(), *FLAGS, f"-I{sources}", *parts])
 
 
 def operator_library(sources: Path) -> Path:

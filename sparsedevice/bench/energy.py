@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _POWERCAP = Path("/sys/class/powercap")
+#: Why there is no figure.
+UNREADABLE = "no counter in /sys/class/powercap that this user may read (most systems let only root)"
+NOT_IN_C = "the C tool reads no counters; battery_used_uah is the whole command's, where a battery tells"
 
 
 def used_uj(before: int | None, after: int | None) -> int | None:
@@ -23,3 +28,32 @@ def read_energy_uj(root: Path = _POWERCAP) -> int | None:
         except (OSError, ValueError):
             return None
     return total
+
+
+def battery_used_uah(before: Mapping[str, Any], after: Mapping[str, Any]) -> int | None:
+    """Microampere-hours that the battery lost between two readings of a machine; None where nobody tells.
+
+    From ``dumpsys battery`` on Android, else from ``/sys/class/power_supply``. It covers everything that the
+    machine did in between, files put there too, and a battery counts in coarse steps: only long runs say
+    anything. A battery that is charged has no figure.
+
+    Args:
+        before: of :meth:`Machine.facts`.
+        after: the same later.
+    """
+    charges = [_charge_uah(facts) for facts in (before, after)]
+    if charges[0] is None or charges[1] is None or charges[1] > charges[0]:
+        return None
+    return charges[0] - charges[1]
+
+
+def _charge_uah(facts: Mapping[str, Any]) -> int | None:
+    battery = facts.get("battery") or {}
+    if any(str(battery.get(f"{name} powered")).lower() == "true" for name in ("AC", "USB", "Wireless")):
+        return None
+    counter = str(battery.get("Charge counter", ""))
+    if counter.isdigit():
+        return int(counter)
+    found = [charge for charge in facts.get("battery_charge_uah", {}).values() if isinstance(charge, int)]
+    status = facts.get("battery_status", {}).values()
+    return sum(found) if found and "Charging" not in status else None

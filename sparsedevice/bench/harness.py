@@ -62,7 +62,7 @@ def bench_many(
     Raises:
         TargetError: if the machine is lost; the samples so far are then in the file that the error names.
     """
-    from sparsedevice.bench.machines.qemu import count_cell
+    from sparsedevice.bench.emulated.cell import count_cell
     from sparsedevice.bench.run import run_cell
     from sparsedevice.bench.web import WEB_TARGETS, run_web_cell
     from sparsedevice.exporters import Bundle

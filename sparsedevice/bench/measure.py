@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sparsedevice import __version__
 from sparsedevice.bench.cpus import choose_cpus
-from sparsedevice.bench.energy import read_energy_uj, used_uj
+from sparsedevice.bench.energy import UNREADABLE, read_energy_uj, used_uj
 from sparsedevice.bench.environment import max_khz, read_environment
 from sparsedevice.bench.memory import (
     UNAVAILABLE,
@@ -154,15 +154,17 @@ def _use(
     after = read_memory()
     mapped = resident_file_bytes(bundle.path)
     energy = read_energy_uj()
-    phases = run_phases(recommender, queries, shortlist, settings, emit)
+    phases = run_phases(recommender, backend, queries, shortlist, settings, emit)
     energy_end = read_energy_uj()
+    used = used_uj(energy, energy_end)
     result: dict[str, Any] = {
         "load_ms": load_ms,
         "first_query_us": first[0] / 1000,
         "warmup_us": summarise(warm)["mean_us"] if warm else None,
         **phases,
         "resident_file_bytes": mapped,
-        "energy_uj": used_uj(energy, energy_end),
+        "energy_uj": used,
+        **({} if used is not None else {"energy_note": UNREADABLE}),
     }
     return ({**result, "kernel": kernel} if kernel is not None else result), after
 

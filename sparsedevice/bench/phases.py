@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sparsedevice.bench.parts import split
 from sparsedevice.bench.settings import BenchSettings
 from sparsedevice.bench.timing import Emit, steady, summarise, throughput
 from sparsedevice.runtime import Recommender
@@ -22,6 +23,7 @@ EXCLUDED = (
 
 def run_phases(
     recommender: Recommender,
+    backend: str,
     queries: Sequence[list[str]],
     ids: Sequence[str],
     settings: BenchSettings,
@@ -31,6 +33,7 @@ def run_phases(
 
     Args:
         recommender: what is measured; warm.
+        backend: its name.
         queries: histories of item ids.
         ids: item ids to take a shortlist from, spread over the catalogue.
         settings: how often and how long.
@@ -38,8 +41,9 @@ def run_phases(
 
     Returns:
         The summary of ``end_to_end`` flat; ``phases`` (``lookup``: the history's rows by id; ``shortlist``:
-        scores of 100 items for the history; ``top_1``: as end to end, but one result); ``batch`` and
-        ``queries_per_second``; ``samples_ns`` where asked for.
+        scores of 100 items for the history; ``top_1``: as end to end, but one result; and those of
+        :mod:`sparsedevice.bench.parts`, a null with its ``reason`` where a backend cannot be split);
+        ``batch`` and ``queries_per_second``; ``samples_ns`` where asked for.
     """
     n = len(queries)
 
@@ -51,10 +55,12 @@ def run_phases(
             end_to_end(number * settings.batch + i)
 
     shortlist = list(ids)
+    own, reasons = split(recommender, backend, queries, settings.k)
     parts: dict[str, Callable[[int], object]] = {
         "lookup": lambda number: recommender.lookup(queries[number % n]),
         "shortlist": lambda number: recommender.score(history=queries[number % n], items=shortlist),
         "top_1": lambda number: recommender.recommend(history=queries[number % n], k=1),
+        **own,
     }
     samples = steady(
         end_to_end,
@@ -70,6 +76,7 @@ def run_phases(
             call, repetitions=least, min_seconds=settings.min_seconds / 4, most=_MOST, phase=name, emit=emit
         )
         result["phases"][name] = summarise(part)
+    result["phases"] |= {name: {"p50_us": None, "reason": reason} for name, reason in reasons.items()}
     batches = steady(
         batch,
         repetitions=max(1, least // settings.batch),

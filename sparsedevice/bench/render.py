@@ -73,6 +73,8 @@ def render_markdown(results: Mapping[str, Any] | Sequence[Mapping[str, Any]]) ->
         lines.append(_row("samples", [_count(result.get("n")) for result in columns]))
         for phase in dict.fromkeys(name for result in timed for name in result.get("phases", {})):
             cells = [result.get("phases", {}).get(phase, {}).get("p50_us") for result in columns]
+            if all(cell is None for cell in cells):
+                continue
             lines.append(_row(f"{phase.replace('_', ' ')} p50", [_time(cell, "µs") for cell in cells]))
         if any((result.get("batch") or {}).get("size", 1) > 1 for result in timed):
             cells = [(result.get("batch") or {}).get("p50_us") for result in columns]
@@ -213,5 +215,14 @@ def _conditions(result: Mapping[str, Any]) -> str:
         f" {environment['cpu'] or environment['machine']},"
         f" {environment.get('cores_usable') or environment['cores']} cores, {governor},"
         f" {environment['os']}{python}.\n"
-        f"Not timed: {result['excluded']}."
+        f"Not timed: {result['excluded']}.{_not_split(result)}"
     )
+
+
+def _not_split(result: Mapping[str, Any]) -> str:
+    """The parts that a backend could not be asked for one by one, and why."""
+    reasons: dict[str, list[str]] = {}
+    for name, summary in result.get("phases", {}).items():
+        if "reason" in summary:
+            reasons.setdefault(summary["reason"], []).append(name.replace("_", " "))
+    return "".join(f"\nNot timed apart: {', '.join(names)}: {reason}." for reason, names in reasons.items())

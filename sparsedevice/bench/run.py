@@ -10,7 +10,8 @@ from typing import Any
 
 from sparsedevice import __version__
 from sparsedevice.bench.cpus import choose_cpus
-from sparsedevice.bench.environment import read_environment
+from sparsedevice.bench.energy import NOT_IN_C, battery_used_uah
+from sparsedevice.bench.environment import explain, read_environment
 from sparsedevice.bench.facts import max_khz
 from sparsedevice.bench.machines import Machine
 from sparsedevice.bench.measure import accuracy_of
@@ -62,7 +63,13 @@ def run_cell(machine: Machine, bundle: Bundle, settings: BenchSettings, log: Raw
         result = collect(machine.stream(command), log, machine.name, keep=settings.samples)
     if harness == "native":
         result = _complete(result, bundle, settings, queries, before)
-    return {**result, "target": machine.name, "machine": {"before": before, "after": machine.facts()}}
+    after = machine.facts()
+    return {
+        **result,
+        "target": machine.name,
+        "battery_used_uah": battery_used_uah(before, after),
+        "machine": {"before": before, "after": after},
+    }
 
 
 def choose_harness(machine: Machine, backend: str, settings: BenchSettings) -> str:
@@ -124,6 +131,7 @@ def _complete(
         "export": bundle.target.name,
         "cpus": settings.cpus,
         "energy_uj": None,
+        "energy_note": NOT_IN_C,
         "excluded": EXCLUDED_NATIVE,
         "time_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "sparsedevice": __version__,
@@ -144,8 +152,9 @@ def _apart(phases: dict[str, Any], whole: str, part: str) -> dict[str, Any]:
 
 def _environment(facts: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
     """The names that :func:`read_environment` uses, filled from what a shell can read."""
-    nothing = dict.fromkeys(read_environment(()))
-    return {
+    here = read_environment(())
+    nothing = {name: None for name in here if name not in ("missing", "commit")}
+    found = {
         **nothing,
         "cpu": facts.get("model") or facts.get("cpu_name") or None,
         "machine": facts.get("machine"),
@@ -158,4 +167,6 @@ def _environment(facts: dict[str, Any], result: dict[str, Any]) -> dict[str, Any
         "page_bytes": result.pop("page_bytes"),
         "os": facts.get("os"),
         "packages": {},
+        "commit": here["commit"],  # the tool was built from this source
     }
+    return explain(found, commit=here["missing"].get("commit", ""))

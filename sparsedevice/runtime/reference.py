@@ -94,7 +94,7 @@ class NumpyRecommender(Recommender):
             allowed = np.zeros(len(eligible), bool)
             allowed[self._known(candidates, unknown)] = True
             eligible &= allowed
-        return self._best(self.scores(query), eligible, k, unknown)
+        return self.best(self.scores(query), eligible, k, unknown)
 
     def lookup(self, ids: Sequence[str | int]) -> sp.csr_array:
         """See :meth:`Recommender.lookup`."""
@@ -125,7 +125,7 @@ class NumpyRecommender(Recommender):
         query = self.query(_dense(self.packed.item_rows, row))
         if self.packed.network is not None:  # whose queries are users, not items
             query = self.fold_in(np.array([row], np.int32))
-        return self._best(self.scores(query), eligible, k, [])
+        return self.best(self.scores(query), eligible, k, [])
 
     def user_query(self, row: int) -> Query:
         """The query of a shipped user row."""
@@ -177,9 +177,10 @@ class NumpyRecommender(Recommender):
         total = (self._table @ query.vector).astype(np.float32)
         return (total * self.packed.item_rows.scales) * query.scale
 
-    def _best(
+    def best(
         self, scores: NDArray[np.float32], eligible: NDArray[np.bool_], k: int, unknown: list[str]
     ) -> Recommendations:
+        """The k best of the eligible rows, by scores float32[n_items] and flags bool[n_items]."""
         allowed = np.flatnonzero(eligible)
         best = allowed[np.argsort(-scores[allowed], kind="stable")[:k]]
         rows: NDArray[np.int32] = best.astype(np.int32)

@@ -6,6 +6,9 @@ import gc
 import json
 import mmap
 import os
+import re
+import shutil
+import subprocess
 import sys
 import time
 
@@ -14,6 +17,7 @@ import pytest
 
 from sparsedevice.bench import bench, render_markdown
 from sparsedevice.bench.memory import read_memory, release_free_memory, resident_file_bytes
+from sparsedevice.bench.source import INSTALLED, NO_GIT, source_commit
 from sparsedevice.bench.timing import steady, summarise
 from sparsedevice.bench.trace import Trace
 from sparsedevice.errors import BundleError, ConfigError
@@ -48,7 +52,42 @@ def test_every_backend_of_every_target(bundles, target, backend):
     )
     assert result["trace"]["n_items"] == N_ITEMS
     assert result["environment"]["packages"]["numpy"] == np.__version__
+    for name in ("find", "fold_in", "scan", "choose"):
+        summary = result["phases"][name]
+        assert (summary["p50_us"] is None) == ("reason" in summary), name
+    assert ("reason" in result["phases"]["scan"]) == (backend != "numpy")
+    assert ("recommend_rows" in result["phases"]) == (backend == "onnx")
+    assert result["energy_uj"] is not None or "powercap" in result["energy_note"]
     json.dumps(result)
+
+
+def test_what_the_environment_does_not_tell_has_a_reason(bundles):
+    environment = bench(bundles["packed"].path, repetitions=1, min_seconds=0.0)["environment"]
+    hidden = {name for name, value in environment.items() if value is None}
+    assert set(environment["missing"]) == hidden
+    assert all(len(reason) > 10 for reason in environment["missing"].values())
+    assert {"commit", "governor", "frequency_khz", "temperatures", "throttled", "page_bytes"} <= set(
+        environment
+    )
+
+
+def test_the_commit_is_of_a_checkout_of_this_project_only(tmp_path):
+    assert source_commit(tmp_path) == (None, INSTALLED)
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    subprocess.run([*git, "init", "-q"], check=True)
+    assert source_commit(tmp_path) == (None, INSTALLED), "a package inside somebody else's repository"
+    (tmp_path / "sparsedevice").mkdir()
+    (tmp_path / "sparsedevice" / "__init__.py").write_text("")
+    assert source_commit(tmp_path) == (None, NO_GIT), "no commit yet"
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "first"], check=True)
+    commit, reason = source_commit(tmp_path)
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    assert reason == ""
+    (tmp_path / "sparsedevice" / "__init__.py").write_text("changed")
+    assert source_commit(tmp_path) == (f"{commit}-dirty", "")
 
 
 def test_own_backend_is_the_default(bundles):
@@ -173,3 +212,4 @@ def test_markdown_of_several(bundles):
     assert "onnx" in table[0]
     assert f"{results[1]['p50_us']:,.1f} µs" in text
     assert f"Top 3 of {N_ITEMS} items" in text
+    assert "Not timed apart: fold in, scan, choose: one execution" in text

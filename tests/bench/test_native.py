@@ -116,7 +116,7 @@ def test_emulated_arm64_counts_and_never_times(packed_bundle):
     assert all(scan["load_bytes"] > 0 for scan in scans)
     for key in ("load_ms", "first_query_us", "p50_us", "p90_us", "p99_us"):
         assert first[key] is None
-    with pytest.raises(ConfigError, match="runs backend core"):
+    with pytest.raises(ConfigError, match="has nothing for backend 'onnx'"):
         bench(packed_bundle.path, target="qemu-arm64", backend="onnx")
 
 

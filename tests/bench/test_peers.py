@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from benchmarks.peers.inference import ARMS, interval
+from benchmarks.peers.inference import (
+    ARMS,
+    N_QUERIES,
+    compare_inference,
+    interval,
+    spread,
+    spread_markdown,
+)
+from benchmarks.peers.inference import markdown as inference_markdown
 from benchmarks.peers.process import read_script, scripts_in
 from benchmarks.peers.training import LEARNERS, OURS, compare_training, markdown, seconds_to_most
 
@@ -16,11 +24,11 @@ torch = pytest.importorskip("torch", reason="the extra 'train' is not installed"
 def test_every_peer_pins_every_package():
     for folder, ours in ((ARMS, "sparsedevice_core"), (LEARNERS, OURS)):
         scripts = scripts_in(folder, ours)
-        assert scripts[0].stem == ours
-        assert len(scripts) > 4
-        for script in scripts:
+        assert scripts[0][0].stem == ours
+        assert len({script for script, _ in scripts}) > 4
+        for script, variant in scripts:
             module = read_script(script)
-            assert module.VARIANTS
+            assert variant in module.VARIANTS
             assert all(requirement.count("==") == 1 for requirement in module.REQUIREMENTS)
 
 
@@ -28,6 +36,8 @@ def test_time_to_most_of_the_final_recall():
     looks = [{"seconds": s, "recall": r} for s, r in ((1.0, 0.1), (3.0, 0.19), (9.0, 0.2))]
     assert seconds_to_most(looks) == pytest.approx(3.0), "95 % of .2 is .19"
     assert seconds_to_most(looks[:1]) == pytest.approx(0.95)
+    cpu = [{**look, "cpu_seconds": 2 * look["seconds"]} for look in looks]
+    assert seconds_to_most(cpu, "cpu_seconds") == pytest.approx(6.0)
     looks.append({"seconds": 11.0, "recall": 0.1})
     assert seconds_to_most(looks) == pytest.approx(0.95), "it fell back: its own final recall counts"
 
@@ -35,10 +45,41 @@ def test_time_to_most_of_the_final_recall():
 def test_a_ratio_lies_in_its_interval():
     rng = np.random.default_rng(0)
     ours = rng.uniform(1, 3, 60)
-    ratio, low, high = interval((2 * ours * rng.uniform(0.98, 1.02, 60)).tolist(), ours.tolist())
+    ratio, low, high = interval((2 * ours * rng.uniform(0.98, 1.02, 60) / ours).tolist())
     assert low <= ratio <= high
     assert ratio == pytest.approx(2, rel=0.02), "pairs cancel what both met"
     assert high - low < 0.05
+
+
+def test_the_spread_of_runs():
+    runs = [
+        {"arms": [{"arm": "a", "cpu_ratio": (r, r, r)}, {"arm": "b", "cpu_ratio": (1, 1, 1)}]} for r in (4, 5)
+    ]
+    runs[1]["arms"].pop()
+    (row,) = spread(runs)
+    assert row == {"arm": "a", "ratios": [4, 5], "spread": pytest.approx(0.25)}, "b did not run twice"
+    assert "| a | 4.00 | 5.00 | +25.0% |" in spread_markdown([row])
+
+
+def test_two_arms_beside_each_other(packed_bundle, tmp_path):
+    found = compare_inference(
+        packed_bundle.path, k=3, rounds=2, most_rounds=2, only=["numpy_dense:fp32"], work=tmp_path
+    )
+    core, dense = found["arms"]
+    assert (found["rounds"], found["not_run"]) == (2, [])
+    assert core["cpu_ratio"] == (1.0, 1.0, 1.0)
+    assert dense["overlap"] > 0.9
+    low, high = dense["cpu_ratio"][1:]
+    assert 0 < low <= dense["cpu_ratio"][0] <= high
+    for arm in found["arms"]:
+        assert 0 < arm["left_alone"] <= 1
+        assert arm["p50_us"] > 0
+    assert "numpy dense fp32" in inference_markdown(found)
+    assert len((tmp_path / "histories.json").read_text().split("], [")) == N_QUERIES
+    with pytest.raises(SystemExit, match="files of another model or k"):
+        compare_inference(
+            packed_bundle.path, k=4, rounds=1, most_rounds=1, only=["numpy_dense"], work=tmp_path
+        )
 
 
 def test_the_plain_loss_is_the_one_that_is_trained_with():

@@ -19,7 +19,7 @@ from sparsedevice.bench import (
     settings_product,
 )
 from sparsedevice.bench.cpus import choose_cpus
-from sparsedevice.bench.energy import read_energy_uj
+from sparsedevice.bench.energy import battery_used_uah, read_energy_uj
 from sparsedevice.bench.facts import max_khz, parse_facts
 from sparsedevice.bench.machines import open_machine
 from sparsedevice.bench.raw import RawLog, collect
@@ -71,7 +71,7 @@ def test_cells_of_a_product(results, packed_bundle):
     ]
     assert len({result["trace"]["sha256"] for result in results}) == 1, "every arm is asked the same"
     for result in results:
-        assert set(result["phases"]) == {"lookup", "shortlist", "top_1"}
+        assert set(result["phases"]) >= {"lookup", "shortlist", "top_1", "fold_in", "scan", "choose"}
         assert result["queries_per_second"] > 0
         assert result["batch"]["size"] == 1
         assert result["clock_overhead_ns"] > 0
@@ -176,6 +176,18 @@ def test_facts_are_read():
     assert facts["temperature"] == {"cpu": 41000}
     with open_machine("host") as machine:
         assert machine.facts()["machine"]
+
+
+def test_what_a_battery_lost():
+    phone = {"AC powered": "false", "USB powered": "false", "Charge counter": "3000500"}
+    later = {**phone, "Charge counter": "3000100"}
+    assert battery_used_uah({"battery": phone}, {"battery": later}) == 400
+    assert battery_used_uah({"battery": later}, {"battery": phone}) is None, "it was charged in between"
+    charging = {**phone, "USB powered": "true"}
+    assert battery_used_uah({"battery": charging}, {"battery": later}) is None
+    board = {"battery_charge_uah": {"BAT0": 500}, "battery_status": {"BAT0": "Discharging"}}
+    assert battery_used_uah(board, {**board, "battery_charge_uah": {"BAT0": 450}}) == 50
+    assert battery_used_uah({"battery": None}, {"battery": None}) is None
 
 
 def test_energy_of_packages_only(tmp_path):

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 
 import numpy as np
 import pytest
 
+from sparsedevice.bench import bench
+from sparsedevice.bench.emulated import executorch as emulated_executorch
+from sparsedevice.bench.emulated import onnx as emulated_onnx
+from sparsedevice.bench.emulated.cell import choose_backend
+from sparsedevice.bench.emulated.userland import userland
+from sparsedevice.bench.machines.qemu import find_emulator
+from sparsedevice.bench.native.build import find_compiler
+from sparsedevice.bench.settings import BenchSettings
+from sparsedevice.errors import ConfigError, TargetError
+from sparsedevice.exporters import export
 from sparsedevice.exporters.executorch import native as executorch_native
 from sparsedevice.exporters.executorch import write_program
 from sparsedevice.exporters.onnx import native as onnx_native
 from sparsedevice.exporters.onnx import write_onnx
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime.reference import NumpyRecommender
-from tests.emulation import arm64, backends
+from tests.exporters.tiny import tiny_run
 from tests.runtime.conformance import CHECKS, Case, Subject, write_case
 
 # Emulation is slow: these cases stand for the others.
@@ -22,29 +33,30 @@ CASES = (
     Case(layout="csr", values="f16", dim=300),
     Case(similarity="dot", values="int4", fold_in="weights"),
 )
+#: The core's sources take seconds to optimise.
+QUICKLY = "-O1"
 
 
 @pytest.fixture(scope="module")
-def system():
+def root():
+    """The userland."""
     try:
-        arm64.emulator()
-        arm64.compiler("CC")
-        arm64.compiler("CXX")
-        arm64.userland()
-    except arm64.UnavailableError as error:
+        find_emulator()
+        find_compiler("aarch64")
+        return userland()
+    except TargetError as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
-def onnx_server(system):  # noqa: ARG001
-    python = arm64.python_of(arm64.ROOT)
-    server = backends.Server([python, backends.HERE / "serve_onnx.py"], arm64.environment())
+def onnx_server(root):
+    server = emulated_onnx.start_onnx(root)
     yield server
     server.close()
 
 
 @pytest.fixture(scope="module")
-def native_folder(system, tmp_path_factory):  # noqa: ARG001
+def native_folder(root, tmp_path_factory):  # noqa: ARG001
     """The files of an ``executorch-native`` bundle."""
     folder = tmp_path_factory.mktemp("native")
     executorch_native.write_native(PackedFile.open(write_case(folder / "model.sd", Case())), folder)
@@ -52,10 +64,8 @@ def native_folder(system, tmp_path_factory):  # noqa: ARG001
 
 
 @pytest.fixture(scope="module")
-def executorch_server(native_folder):
-    program = native_folder / "serve"
-    backends.cross_compile_executorch(native_folder, program, backends.HERE / "serve_executorch.cpp")
-    server = backends.Server([program])
+def executorch_server(root, native_folder):
+    server = emulated_executorch.start_executorch(root, native_folder, optimise=QUICKLY)
     yield server
     server.close()
 
@@ -75,17 +85,15 @@ def open_with(onnx_server, executorch_server, tmp_path_factory):
             if fresh:
                 write_onnx(packed, place)
                 onnx_native.write_operator(place)
-            library = folder / "libsd_onnx.so" if name == "onnx-native" else None
-            if library is not None and not library.exists():
-                backends.cross_compile_onnx_operator(place, library)
-            return backends.OnnxArm64(packed, place / "model.onnx", onnx_server, library)
+            library = emulated_onnx.build_operator(place, optimise=QUICKLY) if name == "onnx-native" else None
+            return emulated_onnx.OnnxArm64(packed, place / "model.onnx", onnx_server, library)
         if name == "executorch":
             if fresh:
                 write_program(packed, place)
-            return backends.ExecutorchArm64(packed, place / "model.pte", executorch_server)
+            return emulated_executorch.ExecutorchArm64(packed, place / "model.pte", executorch_server)
         if fresh:
             executorch_native.write_native(packed, place)
-        return backends.NativeExecutorchArm64(packed, place, executorch_server)
+        return emulated_executorch.NativeExecutorchArm64(packed, place, executorch_server)
 
     return open_
 
@@ -98,13 +106,37 @@ def test_conformance(check, name, open_with, tmp_path):
     check(Subject(lambda path: open_with(name, path), tmp_path, supports=lambda case: case in cases))
 
 
-def test_the_runner_of_the_bundle(native_folder):
-    runner = native_folder / "sd-executorch-run"
-    backends.cross_compile_executorch(native_folder, runner, native_folder / executorch_native.RUNNER_NAME)
+def test_the_runner_of_the_bundle(root, native_folder):
+    source = native_folder / executorch_native.RUNNER_NAME
+    runner = emulated_executorch.build_program(root, source, native_folder, optimise=QUICKLY)
     history = (0, 7, 120)
-    command = arm64.command([runner, native_folder / "model.pte", "5", *map(str, history)])
+    program = [find_emulator(), "-cpu", "max", "-L", str(root), str(runner)]
+    command = [*program, str(native_folder / "model.pte"), "5", *map(str, history)]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     reference = NumpyRecommender.open(native_folder / "model.sd")
     wanted = reference.recommend(history=[reference.packed.vocabulary.ids[row] for row in history], k=5)
     assert [int(line.split("\t")[0]) for line in lines] == wanted.rows.tolist()
     assert [np.float32(line.split("\t")[1]) for line in lines] == wanted.scores.tolist()
+
+
+def test_a_runtime_is_counted_and_never_timed(root, tmp_path):  # noqa: ARG001
+    bundle = export(tiny_run(), "executorch", tmp_path / "bundle", k=5)
+    result = bench(bundle.path, target="qemu-arm64", k=3)
+    assert result["backend"] == "executorch", "the bundle's own"
+    assert result["answers"] == {"equal": True, "n": 16, "reference": "numpy and executorch here"}
+    assert 1000 < result["counts"]["instructions"] < 2_000_000, "a query, without starting the program"
+    assert result["counts"]["loads"] > 100
+    assert result["counts"]["load_bytes"] > result["counts"]["loads"]
+    assert result["caches"]["cortex-a55"]["l1_misses"] >= 0
+    assert "row numbers" in result["counted"]
+    for key in ("load_ms", "first_query_us", "p50_us", "p90_us", "p99_us"):
+        assert result[key] is None
+    json.dumps(result)
+    assert choose_backend(bundle, BenchSettings(backend="core")) == "core"
+    for settings, sentence in (
+        ({"backend": "numpy"}, "not backend 'numpy'"),
+        ({"kernel": "scalar"}, "leave out --kernel"),
+        ({"backend": "onnx"}, "has nothing for backend 'onnx'"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            choose_backend(bundle, BenchSettings(**settings))

@@ -10,13 +10,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from sparsedevice.errors import SparseDeviceError
+from sparsedevice.bench.machines.qemu import find_emulator
+from sparsedevice.errors import SparseDeviceError, TargetError
 from sparsedevice.exporters import export
 from sparsedevice.exporters.c import CRecommender, write_core
 from sparsedevice.exporters.compiler import find_compiler, run_compiler
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime import load
-from tests.emulation import arm64
 from tests.exporters.tiny import tiny_run
 from tests.runtime.conformance import CASES, CHECKS, Subject, reference, write_case
 
@@ -69,8 +69,8 @@ def tools(bundle, tmp_path_factory, request):
         if shutil.which(compiler) is None:
             pytest.skip(f"{compiler} is not installed")
         try:
-            runner = [arm64.emulator(processor)]
-        except arm64.UnavailableError as error:
+            runner = [find_emulator(processor)]
+        except TargetError as error:
             pytest.skip(str(error))
         settings = [f"CC={compiler}", "LDFLAGS=-static"]
     folder = tmp_path_factory.mktemp("tools") / "built"

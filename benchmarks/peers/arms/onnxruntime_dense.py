@@ -11,12 +11,11 @@ REQUIREMENTS = ["numpy==2.4.6", "onnx==1.23.2", "onnxruntime==1.31.1"]
 VARIANTS = ["fp32", "int8"]
 
 
-def load(variant: str, data: Path, k: int) -> Loaded:
-    """Write the model, quantise it where wanted, open it with one thread."""
-    import onnxruntime as ort
+def build(variant: str, data: Path, k: int) -> None:
+    """Write the model, quantised where wanted."""
     from onnx import TensorProto, helper, numpy_helper, save
 
-    items, queries = np.load(data / "items.npy"), np.load(data / "queries.npy")
+    items = np.load(data / "items.npy")
     dim = items.shape[1]
     graph = helper.make_graph(
         [
@@ -37,6 +36,13 @@ def load(variant: str, data: Path, k: int) -> Loaded:
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
         quantize_dynamic(path, path, weight_type=QuantType.QInt8)
+
+
+def load(variant: str, data: Path, _k: int) -> Loaded:
+    """Open the model with one thread."""
+    import onnxruntime as ort
+
+    queries, path = np.load(data / "queries.npy"), data / f"dense-{variant}.onnx"
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -46,4 +52,4 @@ def load(variant: str, data: Path, k: int) -> Loaded:
 
 
 if __name__ == "__main__":
-    serve(load, "onnx", "onnxruntime")
+    serve(load, "onnxruntime", build=build)

@@ -2,7 +2,9 @@
 
 An arm is a script with ``REQUIREMENTS`` (pinned packages), ``VARIANTS`` and ``load(variant, data, k)``, which
 returns a :class:`Loaded`. Packages of its own are imported inside ``load``, so that the runner can read the
-rest; ``serve`` is told their names and imports them before it looks at memory.
+rest; ``serve`` is told their names and imports them before it looks at memory. An arm that exports something
+first does so in ``build(variant, data, k)``, which runs in a process before: what exporting leaves in memory
+is not the arm's.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+#: Queries that are asked untimed before a block: another arm has used the caches.
+WARM = 3
 
 
 @dataclass
@@ -35,11 +41,20 @@ class Loaded:
     note: str = ""
 
 
-def serve(load: Callable[[str, Path, int], Loaded], *packages: str) -> None:
-    """Answer the runner until it closes standard input: ``python ARM VARIANT DATA K``."""
+def serve(
+    load: Callable[[str, Path, int], Loaded],
+    *packages: str,
+    build: Callable[[str, Path, int], None] | None = None,
+) -> None:
+    """Answer the runner until it closes standard input: ``python ARM VARIANT DATA K [build]``."""
+    variant, data, k = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    if sys.argv[4:] == ["build"]:
+        if build is not None:
+            build(variant, data, k)
+        _say({"built": build is not None})
+        return
     for package in packages:
         importlib.import_module(package)
-    variant, data, k = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     before = anonymous_bytes()
     started = time.perf_counter_ns()
     loaded = load(variant, data, k)
@@ -48,21 +63,42 @@ def serve(load: Callable[[str, Path, int], Loaded], *packages: str) -> None:
     loaded.ask(0)
     ready = {"load_ms": load_ms, "index_bytes": loaded.index_bytes, "note": loaded.note}
     ready["anonymous_bytes"] = None if before is None else anonymous_bytes() - before
-    _say(ready)
     gc.disable()
-    clock = time.perf_counter_ns
+    ready["clock_ns"] = float(np.median(time_block(lambda _: None, [0] * 500)["cpu_ns"]))
+    _say(ready)
     for line in sys.stdin:
         request = json.loads(line)
         if request["do"] == "time":
-            samples = []
-            used = time.process_time_ns()
-            for query in request["queries"]:
-                start = clock()
-                loaded.ask(query)
-                samples.append(clock() - start)
-            _say({"ns": samples, "cpu_ns": time.process_time_ns() - used})
+            _say(time_block(loaded.ask, request["queries"]))
         else:
             _say({"rows": [np.asarray(loaded.ask(query)).ravel().tolist() for query in request["queries"]]})
+
+
+def time_block(ask: Callable[[int], Any], queries: list[int]) -> dict[str, Any]:
+    """Nanoseconds of each query, by this thread's processor time and by the clock; and if it was left alone.
+
+    It was left alone if the kernel has not given the processor to another program in the middle of it,
+    nor of the query before, which leaves the caches to the next.
+    """
+    for query in queries[:WARM]:
+        ask(query)
+    cpu, clock = time.thread_time_ns, time.perf_counter_ns
+    cpu_ns, wall_ns, alone = [], [], []
+    seen = _switches()
+    undisturbed = True
+    for query in queries:
+        at, start = cpu(), clock()
+        ask(query)
+        wall_ns.append(clock() - start)
+        cpu_ns.append(cpu() - at)
+        now = _switches()
+        alone.append(now == seen and undisturbed)
+        undisturbed, seen = now == seen, now
+    return {"cpu_ns": cpu_ns, "wall_ns": wall_ns, "alone": alone}
+
+
+def _switches() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def anonymous_bytes() -> int | None:

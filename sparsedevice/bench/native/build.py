@@ -76,7 +76,14 @@ def cache_folder() -> Path:
     return folder
 
 
-def compile_once(name: str, compiler: str, arguments: Sequence[str], inputs: Sequence[Path]) -> Path:
+def compile_once(
+    name: str,
+    compiler: str,
+    arguments: Sequence[str],
+    inputs: Sequence[Path],
+    *,
+    folder: Path | None = None,
+) -> Path:
     """Compile, or take what was compiled before from the same bytes in the same way.
 
     Args:
@@ -84,12 +91,13 @@ def compile_once(name: str, compiler: str, arguments: Sequence[str], inputs: Seq
         compiler: the program.
         arguments: everything but ``-o``.
         inputs: files whose bytes decide, besides the arguments.
+        folder: where the compiler runs, so that arguments need not say where the inputs are.
 
     Raises:
         TargetError: with the compiler's first complaint.
     """
     digest = hashlib.sha256(repr((shutil.which(compiler), list(arguments))).encode())
-    for path in sorted(inputs):
+    for path in sorted(inputs, key=lambda path: path.name):
         digest.update(path.read_bytes())
     cache = cache_folder()
     built = cache / f"{name}-{digest.hexdigest()[:16]}"
@@ -99,7 +107,11 @@ def compile_once(name: str, compiler: str, arguments: Sequence[str], inputs: Seq
         made = Path(scratch) / name
         try:
             done = subprocess.run(
-                [compiler, *arguments, "-o", str(made)], capture_output=True, text=True, check=False
+                [compiler, *arguments, "-o", str(made)],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=folder,
             )
         except OSError as error:
             raise TargetError(f"cannot run {compiler}: {error.strerror}; install it") from error

@@ -1,5 +1,6 @@
-// serve-executorch: runs methods of ExecuTorch programs that the tests ask for, without Python and
-// without torch.
+// serve-executorch [TIMES [FILE]]: runs methods of ExecuTorch programs that it is asked for, without
+// Python and without torch; each of them TIMES times. FILE holds questions to read instead of
+// standard input.
 //
 //   run PROGRAM METHOD N            then N inputs
 //   ok M                            then M outputs, or: failed ERROR
@@ -11,6 +12,7 @@
 #include <executorch/extension/tensor/tensor.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
@@ -53,7 +55,10 @@ Module *open(std::map<std::string, std::unique_ptr<Module>> &modules, const char
 
 } // namespace
 
-int main() {
+int main(int argc, char **argv) {
+    const int times = argc > 1 ? std::atoi(argv[1]) : 1;
+    if (argc > 2 && !std::freopen(argv[2], "rb", stdin))
+        return 2;
     std::map<std::string, std::unique_ptr<Module>> modules;
     char path[4096], method[64];
     int count = 0;
@@ -75,6 +80,9 @@ int main() {
             inputs.emplace_back(*tensors.back());
         }
         Module *module = open(modules, path);
+        for (int i = 1; module && i < times; i++)
+            if (!module->execute(method, inputs).ok())
+                return 1;
         if (!module) {
             std::printf("failed to read\n");
         } else if (const auto result = module->execute(method, inputs); !result.ok()) {
