@@ -116,19 +116,22 @@ def profile(
     k: Annotated[int, typer.Option("-k", "--k", help="Length of the ranking that is timed.")] = 20,
     seconds: Annotated[float, typer.Option(help="Least time of the timed queries.")] = 1.0,
     output: Annotated[Literal["text", "json"], typer.Option(help="How to print the answer.")] = "text",
+    out: Annotated[Path | None, typer.Option(help="Also draw it, as one HTML page.")] = None,
 ) -> None:
     """Show where the bytes of a bundle go, and where the time of a query goes."""
     from sparsedevice import terminal
+    from sparsedevice.profile import draw_profile, render_profile
     from sparsedevice.profile import profile as profile_path
-    from sparsedevice.profile import render_profile
 
     found = profile_path(bundle, k=k, seconds=seconds)
+    if out is not None:
+        draw_profile(found, out)
     terminal.write(json.dumps(found, indent=2) if output == "json" else render_profile(found))
 
 
 def report(
     sources: Annotated[
-        list[Path], typer.Argument(help="Run folders, bundles, sweeps, files of 'bench --output json'.")
+        list[Path], typer.Argument(help="Run folders, bundles, sweeps, files of bench or profile as JSON.")
     ],
     out: Annotated[
         Path | None, typer.Option(help="The page to write; without it the report is printed.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,25 @@ def profile(path: str | Path, *, k: int = 20, seconds: float = 1.0) -> dict[str,
         # The parts of a query are those of the core, which runs no network.
         "time": None if packed.network is not None else _time(bundle.path, k, seconds),
     }
+
+
+def draw_profile(found: dict[str, Any], out: str | Path) -> Path:
+    """Write a profile as one HTML page with pictures.
+
+    Args:
+        found: what :func:`profile` returned.
+        out: the page.
+
+    Raises:
+        ConfigError: if ``out`` is a folder.
+        MissingExtraError: if the extra ``report`` is not installed.
+    """
+    from sparsedevice.report import report
+
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "profile.json"
+        source.write_text(json.dumps(found), encoding="utf-8")
+        return report([source], out, title=f"Profile of {Path(found['path']).name}")
 
 
 def render_profile(found: dict[str, Any]) -> str:

@@ -58,7 +58,7 @@ class Material:
 
 
 def collect(sources: Sequence[Path]) -> Material:
-    """Read run folders, bundles, sweeps and files of ``bench --output json`` or ``jsonl``.
+    """Read run folders, bundles, sweeps and files of ``bench``, ``profile`` or the peers as JSON.
 
     Raises:
         ConfigError: if a source is none of these, or none is given.
@@ -71,11 +71,13 @@ def collect(sources: Sequence[Path]) -> Material:
         if not source.exists():
             raise SparseDeviceError(f"cannot read {source}: it does not exist")
         if source.is_file():
-            compared = _peers_in(source)
-            if compared is None:
-                material.benches += read_results(source)
+            found = _object_in(source)
+            if "peers" in found:
+                material.peers.append(found)
+            elif {"bytes", "table", "time"} <= set(found):
+                material.profiles[_free(Path(found["path"]).name, material.profiles)] = found
             else:
-                material.peers.append(compared)
+                material.benches += read_results(source)
         elif (source / "sweep.json").is_file():
             _add_sweep(material, source)
         elif (source / "manifest.json").is_file():
@@ -135,13 +137,13 @@ def _add_sweep(material: Material, path: Path) -> None:
             material.curves[_free(cell["name"], material.curves)] = cell["history"]
 
 
-def _peers_in(path: Path) -> dict[str, Any] | None:
-    """A comparison with peers; None for any other file, which its own reader judges."""
+def _object_in(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; an empty one for any other file, which its own reader judges."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) and "peers" in found else None
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _free(name: str, taken: dict[str, Any]) -> str:

@@ -176,22 +176,24 @@ def popularity(runs: Mapping[str, Sequence[float]]) -> str:
     return _svg(draw, "popularity")
 
 
-def sections(bundles: Mapping[str, Mapping[str, int]]) -> str:
-    """Bytes of each bundle's packed file by what they are for."""
+def sections(bundles: Mapping[str, Mapping[str, float]], unit: str) -> str:
+    """Parts of something, bytes or time, side by side for each bundle."""
     groups = list(dict.fromkeys(group for found in bundles.values() for group in found))
 
     def draw(axes: Axes) -> None:
         places = np.arange(len(groups))
         width = 0.8 / len(bundles)
         for place, (name, found) in enumerate(bundles.items()):
-            sizes = [found.get(group, 0) / 1024 for group in groups]
+            sizes = [found.get(group, 0) for group in groups]
             bars = axes.barh(
                 places + place * width, sizes, width * 0.9, color=_COLOURS[place % SERIES], label=name
             )
-            axes.bar_label(bars, [f"{size:,.0f}" for size in sizes], padding=3)
+            axes.bar_label(
+                bars, [f"{size:,.0f}" if size >= 10 else f"{size:,.1f}" for size in sizes], padding=3
+            )
         axes.set_yticks(places + width * (len(bundles) - 1) / 2, groups)
         axes.invert_yaxis()
-        axes.set_xlabel("KiB")
+        axes.set_xlabel(unit)
         axes.grid(axis="y", visible=False)
         if len(bundles) > 1:
             axes.legend(loc="best")

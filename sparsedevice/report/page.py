@@ -23,7 +23,7 @@ def report(
     """Write one HTML page that needs nothing else: no network, no script.
 
     Args:
-        sources: run folders, bundles, sweeps, and files of ``bench --output json`` or ``jsonl``.
+        sources: run folders, bundles, sweeps, and files of ``bench`` or ``profile --output json``.
         out: the page.
         title: its heading.
 

@@ -51,6 +51,9 @@ def build_sections(material: Material) -> list[Section]:
         sections += _of_peers(found)
     if material.profiles:
         sections.append(_bytes(material.profiles))
+    times = _times(material)
+    if times:
+        sections.append(_parts(times))
     if material.popularity:
         tenths = max(len(means) for means in material.popularity.values())
         sections.append(
@@ -111,10 +114,50 @@ def _bytes(profiles: Mapping[str, Mapping[str, Any]]) -> Section:
     return Section(
         "Where the bytes go",
         "The packed file by what its sections are for.",
-        Chart("sections", groups),
+        Chart("sections", {name: _scaled(found, 1 / 1024) for name, found in groups.items()}, "KiB"),
         ["part", *groups],
         [[name, *(f"{found.get(name, 0):,}" for found in groups.values())] for name in names],
     )
+
+
+#: Parts of a query as the C harness names them, in their order.
+_PARTS = ("find", "fold_in", "scan", "scan_and_choose", "choose")
+
+
+def _times(material: Material) -> dict[str, dict[str, float]]:
+    """Microseconds of the parts of a query, by bundle or benchmark; those that could be told apart."""
+    from sparsedevice.bench.render import column_names
+
+    found = {
+        name: dict(profile["time"]["parts"]) for name, profile in material.profiles.items() if profile["time"]
+    }
+    timed = [result for result in material.benches if result.get("p50_us") is not None]
+    for name, result in zip(column_names(timed), timed, strict=True) if timed else ():
+        phases = result.get("phases", {})
+        parts = {
+            part.replace("_", " "): phases[part]["p50_us"]
+            for part in _PARTS
+            if phases.get(part, {}).get("p50_us") is not None
+        }
+        if len(parts) > 2:
+            found[name] = parts
+    return found
+
+
+def _parts(times: Mapping[str, Mapping[str, float]]) -> Section:
+    names = list(dict.fromkeys(part for found in times.values() for part in found))
+    return Section(
+        "Where the time goes",
+        "Parts of a query, medians, each timed by itself or as the difference of two; what an interface"
+        " adds between them is in the end-to-end time only.",
+        Chart("sections", times, "µs"),
+        ["part", *times],
+        [[part, *(f"{f[part]:,.2f} µs" if part in f else "" for f in times.values())] for part in names],
+    )
+
+
+def _scaled(values: Mapping[str, float], factor: float) -> dict[str, float]:
+    return {name: value * factor for name, value in values.items()}
 
 
 def _of_benches(results: Sequence[Mapping[str, Any]]) -> list[Section]:

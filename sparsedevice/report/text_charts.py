@@ -111,10 +111,10 @@ def _memory(benches: Mapping[str, Mapping[str, Any]], _label: str, width: int) -
     return bars(named, lambda mib: f"{mib:,.2f} MiB", width)
 
 
-def _sections(bundles: Mapping[str, Mapping[str, int]], _label: str, width: int) -> list[str]:
+def _sections(bundles: Mapping[str, Mapping[str, float]], unit: str, width: int) -> list[str]:
     lines = []
     for name, found in bundles.items():
-        lines += [f"{name}:", *bars(found, lambda size: f"{size / 1024:,.1f} KiB", width), ""]
+        lines += [f"{name}:", *bars(found, lambda size: f"{size:,.1f} {unit}", width), ""]
     return lines[:-1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import numpy as np
@@ -41,9 +42,10 @@ def test_the_table_is_the_run_s(bundle):
     assert 0 <= table["value_entropy_bits"] <= 8
 
 
-def test_parts_of_the_time(bundle, capsys):
+def test_parts_of_the_time_and_their_picture(bundle, capsys, tmp_path):
+    page = tmp_path / "profile.html"
     with pytest.raises(SystemExit) as stop:
-        main(["profile", str(bundle.path), "--seconds", "0.02", "--output", "json"])
+        main(["profile", str(bundle.path), "--seconds", "0.02", "--output", "json", "--out", str(page)])
     assert stop.value.code == 0
     found = json.loads(capsys.readouterr().out)
     assert found["time"]["end_to_end_us"] > 0
@@ -51,6 +53,27 @@ def test_parts_of_the_time(bundle, capsys):
     text = render_profile(found)
     for name in (*found["bytes"]["groups"], *found["time"]["parts"], *found["bytes"]["files"]):
         assert name in text
+    drawn = page.read_text(encoding="utf-8")
+    assert drawn.count("<svg") == 2
+    for name in (
+        "Where the bytes go",
+        "Where the time goes",
+        *found["bytes"]["groups"],
+        *found["time"]["parts"],
+    ):
+        assert name in html.unescape(drawn)
+    again = tmp_path / "saved.json"
+    again.write_text(json.dumps(found))
+    main_printed(["report", str(again)])
+    printed = capsys.readouterr().out
+    assert "Where the time goes" in printed
+    assert "choose the best" in printed
+
+
+def main_printed(arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 0
 
 
 def test_a_packed_file_alone_has_no_times(bundle):

@@ -107,10 +107,11 @@ def test_every_section_and_nothing_from_outside(page):
         "Latency",
         "Memory",
         "Where the bytes go",
+        "Where the time goes",
         "Sparsity by popularity",
         "Training",
     ]
-    assert outline.figures == 6
+    assert outline.figures == 7
     assert outline.problems == []
     assert outline.open == []
     assert all(address.startswith("#") for address in outline.addresses)

@@ -16,8 +16,8 @@ from sparsedevice import __version__
 from sparsedevice.bench.emulated.server import Server
 from sparsedevice.bench.emulated.userland import userland
 from sparsedevice.bench.environment import read_environment
-from sparsedevice.bench.machines.cache_model import CORES, misses_between
-from sparsedevice.bench.machines.qemu import counts_between, emulate, version
+from sparsedevice.bench.machines.cache_model import CORES, misses_between, misses_of_marked
+from sparsedevice.bench.machines.qemu import counts_between, counts_of_marked, emulate, version
 from sparsedevice.bench.measure import accuracy_of
 from sparsedevice.bench.native import build_tool
 from sparsedevice.bench.settings import BenchSettings
@@ -37,21 +37,21 @@ _SCORED_ALIKE = ("int8", "int4")
 
 @dataclass(frozen=True)
 class _Emulated:
-    """What a program answered, and how to run it again to be counted.
+    """What a program did.
 
     Attributes:
         harness: which program.
         answers: rows and bits of the scores of each query.
-        once: what follows the emulator's name for a run.
-        more: the same for a longer run.
-        parts: queries that the longer run asks beyond the other.
+        counts: of a query; see :func:`sparsedevice.bench.machines.qemu.counts_between`.
+        caches: misses in a query, by core.
+        kernel: of the C core; None elsewhere.
     """
 
     harness: str
     answers: list[tuple[list[int], list[int]]]
-    once: list[str]
-    more: list[str]
-    parts: int
+    counts: dict[str, Any]
+    caches: dict[str, dict[str, float]]
+    kernel: str | None = None
 
 
 def count_cell(bundle: Bundle, settings: BenchSettings) -> dict[str, Any]:
@@ -84,24 +84,21 @@ def count_cell(bundle: Bundle, settings: BenchSettings) -> dict[str, Any]:
             ran = _run_core(packed, checked, settings, Path(scratch))
         else:
             ran = _run_runtime(bundle, backend, packed, checked, settings, Path(scratch))
-        answers = _compare(bundle, backend, packed, checked, settings, ran)
-        counts, said = counts_between(ran.once, ran.more, ran.parts)
-        caches = misses_between(ran.once, ran.more, ran.parts)
-    kernel = {"kernel": said.get("kernel")} if backend == "core" else {}
+    answers = _compare(bundle, backend, packed, checked, settings, ran)
     nothing = ("load_ms", "first_query_us", "p50_us", "p90_us", "p99_us", "anonymous_bytes")
     return {
         "target": "qemu-arm64",
         "harness": ran.harness,
         "export": bundle.target.name,
         "backend": backend,
-        **kernel,
+        **({"kernel": ran.kernel} if backend == "core" else {}),
         "k": settings.k,
         **dict.fromkeys(nothing),
         "file_bytes": bundle.artefact_bytes(backend),
         "answers": answers,
-        "counts": counts,
+        "counts": ran.counts,
         "counted": COUNTED["core" if backend == "core" else "runtime"],
-        "caches": {core: {**asdict(CORES[core]), **misses} for core, misses in caches.items()},
+        "caches": {core: {**asdict(CORES[core]), **misses} for core, misses in ran.caches.items()},
         "emulator": version(),
         "time_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "sparsedevice": __version__,
@@ -116,8 +113,8 @@ def count_cell(bundle: Bundle, settings: BenchSettings) -> dict[str, Any]:
 COUNTED = {
     "core": "from item ids to item ids, by function",
     "runtime": (
-        "the runtime's execution of the artefact, from row numbers to rows and scores; shared libraries are"
-        " one entry, as the emulator knows no names of theirs"
+        "the runtime's second execution of each query, from row numbers to rows and scores; shared libraries"
+        " are one entry, as the emulator knows no names of theirs"
     ),
 }
 
@@ -148,7 +145,8 @@ def _run_core(packed: PackedFile, queries: Queries, settings: BenchSettings, scr
     answers = [(answer["rows"], answer["score_bits"]) for answer in said]
     n = len(queries.histories)
     once, more = ([*command, "--queries", str(count)] for count in (1, 1 + n))
-    return _Emulated("sd-bench", answers, once, more, n)
+    counts, last = counts_between(once, more, n)
+    return _Emulated("sd-bench", answers, counts, misses_between(once, more, n), last.get("kernel"))
 
 
 def _run_runtime(
@@ -165,8 +163,8 @@ def _run_runtime(
         stack.callback(server.close)
         answers = _ask(recommender, packed, queries, settings)
     asked.write_bytes(server.asked)
-    once, more = (server.again(times, asked) for times in (1, 2))
-    return _Emulated("emulated runtime", answers, once, more, len(queries.histories))
+    command, n = server.again(asked), len(queries.histories)
+    return _Emulated("emulated runtime", answers, counts_of_marked(command, n), misses_of_marked(command, n))
 
 
 def open_emulated(folder: Path, backend: str, packed: PackedFile) -> tuple[Recommender, Server]:

@@ -36,14 +36,13 @@ class Server:
             stdout=subprocess.PIPE,
         )
 
-    def again(self, times: int, asked: Path) -> list[str]:
-        """What follows the emulator's name to put the same questions, each run so many times.
+    def again(self, asked: Path) -> list[str]:
+        """What follows the emulator's name to put the same questions, to be counted between marks.
 
         Args:
-            times: how often each question is run.
             asked: a file with :attr:`asked`.
         """
-        return [*self._arguments(), str(times), str(asked)]
+        return [*self._arguments(), str(asked)]
 
     def close(self) -> None:
         """End the program."""

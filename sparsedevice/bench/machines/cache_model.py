@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sparsedevice.bench.native.build import HERE, compile_once, find_compiler
+from sparsedevice.bench.machines.qemu import EMULATOR, build_plugin, emulate
 from sparsedevice.errors import TargetError
 
 LINE_BYTES = 64
@@ -44,7 +43,9 @@ class Misses:
     l2: int
 
 
-def cache_misses(command: list[str], cores: Mapping[str, Caches] = CORES) -> dict[str, dict[str, Misses]]:
+def cache_misses(
+    command: list[str], cores: Mapping[str, Caches] = CORES, *, marked: bool = False
+) -> dict[str, dict[str, Misses]]:
     """Run an arm64 program with its loads and stores going through modelled caches.
 
     64-byte lines, least recently used, write-allocate; cold at the start. No prefetching and no third level,
@@ -53,6 +54,7 @@ def cache_misses(command: list[str], cores: Mapping[str, Caches] = CORES) -> dic
     Args:
         command: the program and its arguments.
         cores: caches by name; all see the same run.
+        marked: count only between the marks that ``functions.h`` describes; the caches see everything.
 
     Returns:
         By core and function.
@@ -60,17 +62,13 @@ def cache_misses(command: list[str], cores: Mapping[str, Caches] = CORES) -> dic
     Raises:
         TargetError: if the plugin cannot be built, or the program fails.
     """
-    from sparsedevice.bench.machines.qemu import EMULATOR, emulate
-
-    source = HERE / "cache.c"
-    flags = ["-shared", "-fPIC", "-O2", "-std=gnu11", str(source)]
-    compiler = find_compiler(os.uname().machine)
-    plugin = compile_once("cache.so", compiler, flags, [source, HERE / "qemu_plugin.h"])
+    plugin = build_plugin("cache")
     described = ",".join(f"{name}:{c.l1_kib}:{c.l1_ways}:{c.l2_kib}:{c.l2_ways}" for name, c in cores.items())
     found: dict[str, dict[str, Misses]] = {name: {} for name in cores}
     with tempfile.TemporaryDirectory() as scratch:
         table = Path(scratch) / "misses.tsv"
-        emulate(command, ["-plugin", str(plugin)], {"SD_CACHES": described, "SD_CACHE_OUT": str(table)})
+        env = {"SD_CACHES": described, "SD_CACHE_OUT": str(table), **({"SD_MARKED": "1"} if marked else {})}
+        emulate(command, ["-plugin", str(plugin)], env)
         if not table.is_file():
             raise TargetError(f"{EMULATOR} ran without the cache plugin; is it built with plugin support?")
         for line in table.read_text().splitlines():
@@ -86,17 +84,26 @@ def misses_between(
 
     The first run warms the caches of the second: what is left are the misses of a steady state.
     """
-    runs = [
-        {
-            core: [sum(getattr(f, key) for f in functions.values()) for key in ("l1", "l2")]
-            for core, functions in cache_misses(command, cores).items()
-        }
-        for command in (once, more)
-    ]
+    before, after = (_sums(cache_misses(command, cores)) for command in (once, more))
+    return {
+        core: {level: (after[core][level] - before[core][level]) / parts for level in after[core]}
+        for core in cores
+    }
+
+
+def misses_of_marked(
+    command: list[str], parts: int, cores: Mapping[str, Caches] = CORES
+) -> dict[str, dict[str, float]]:
+    """Misses of all functions between a program's marks, a part, by core."""
+    found = _sums(cache_misses(command, cores, marked=True))
+    return {core: {level: misses / parts for level, misses in found[core].items()} for core in cores}
+
+
+def _sums(found: Mapping[str, Mapping[str, Misses]]) -> dict[str, dict[str, int]]:
     return {
         core: {
-            "l1_misses": (runs[1][core][0] - runs[0][core][0]) / parts,
-            "l2_misses": (runs[1][core][1] - runs[0][core][1]) / parts,
+            "l1_misses": sum(function.l1 for function in functions.values()),
+            "l2_misses": sum(function.l2 for function in functions.values()),
         }
-        for core in cores
+        for core, functions in found.items()
     }

@@ -61,8 +61,20 @@ def emulate(
     return list(lines_of([emulator, "-cpu", "max", *(plugin or []), *command], "qemu-arm64", env=full))
 
 
+def build_plugin(name: str) -> Path:
+    """One of the plugins in ``native``, for the emulator on this machine.
+
+    Raises:
+        TargetError: if there is no compiler, or it fails.
+    """
+    source = HERE / f"{name}.c"
+    flags = ["-shared", "-fPIC", "-O2", "-std=gnu11", str(source)]
+    inputs = [source, HERE / "functions.h", HERE / "qemu_plugin.h"]
+    return compile_once(f"{name}.so", find_compiler(os.uname().machine), flags, inputs)
+
+
 def count_program(
-    command: list[str], trace: Path | None = None, prefix: str = ""
+    command: list[str], trace: Path | None = None, prefix: str = "", *, marked: bool = False
 ) -> tuple[dict[str, Counts], dict[str, Any]]:
     """Run an arm64 program and count what each of its functions executes.
 
@@ -70,6 +82,7 @@ def count_program(
         command: the program and its arguments.
         trace: file for the code of every executed instruction, in order, of the functions named ``prefix…``.
         prefix: how their names begin.
+        marked: count only between the marks that ``functions.h`` describes.
 
     Returns:
         Counts by function, and the last JSON object that the program printed ({} if none).
@@ -77,14 +90,12 @@ def count_program(
     Raises:
         TargetError: if the plugin cannot be built, or the program fails.
     """
-    flags = ["-shared", "-fPIC", "-O2", "-std=gnu11", str(HERE / "count.c")]
-    machine = os.uname().machine
-    plugin = compile_once(
-        "count.so", find_compiler(machine), flags, [HERE / "count.c", HERE / "qemu_plugin.h"]
-    )
+    plugin = build_plugin("count")
     with tempfile.TemporaryDirectory() as scratch:
         table = Path(scratch) / "counts.tsv"
         env = {"SD_COUNT_OUT": str(table)}
+        if marked:
+            env["SD_MARKED"] = "1"
         if trace is not None:
             env |= {"SD_TRACE_OUT": str(trace), "SD_TRACE_PREFIX": prefix}
         lines = emulate(command, ["-plugin", str(plugin)], env)
@@ -107,16 +118,21 @@ def counts_between(once: list[str], more: list[str], parts: int) -> tuple[dict[s
     """
     before, _ = count_program(once)
     after, said = count_program(more)
-    functions = {
-        name: counts.minus(before.get(name, _NOTHING), parts)
-        for name, counts in after.items()
-        if counts != before.get(name, _NOTHING)
-    }
-    totals = {key: sum(f[key] for f in functions.values()) for key in asdict(_NOTHING)}
-    return {
-        **totals,
-        "functions": dict(sorted(functions.items(), key=lambda f: -f[1]["instructions"])),
-    }, said
+    return _totals(
+        {name: counts.minus(before.get(name, _NOTHING), parts) for name, counts in after.items()}
+    ), said
+
+
+def counts_of_marked(command: list[str], parts: int) -> dict[str, Any]:
+    """What a program executes between its marks, a part; as the first of :func:`counts_between`."""
+    found, _ = count_program(command, marked=True)
+    return _totals({name: counts.minus(_NOTHING, parts) for name, counts in found.items()})
+
+
+def _totals(functions: dict[str, dict[str, float]]) -> dict[str, Any]:
+    some = {name: counts for name, counts in functions.items() if any(counts.values())}
+    totals = {key: sum(counts[key] for counts in some.values()) for key in asdict(_NOTHING)}
+    return {**totals, "functions": dict(sorted(some.items(), key=lambda f: -f[1]["instructions"]))}
 
 
 def version() -> str:

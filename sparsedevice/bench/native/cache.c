@@ -11,13 +11,10 @@
  * virtual. Writes one line a function and core: function, core, accesses, misses of the first
  * level, misses of the second (tab-separated).
  */
-#include "qemu_plugin.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "functions.h"
 
-#define VISIBLE __attribute__((visibility("default")))
-enum { MAX_FUNCTIONS = 65536, MAX_CORES = 8, LINE_SHIFT = 6 };
+/* A function's accesses, then its misses by core and level. */
+enum { MAX_CORES = (MAX_COUNTS - 1) / 2, LINE_SHIFT = 6 };
 
 struct level {
     uint64_t *lines; /* sets x ways; a line's number plus one, 0 where there is none */
@@ -29,34 +26,11 @@ struct core {
     char name[32];
     struct level levels[2];
 };
-struct function {
-    char *name;
-    uint64_t accesses, misses[MAX_CORES][2];
-};
 
 VISIBLE int qemu_plugin_version = 1;
 static struct core cores[MAX_CORES];
 static int n_cores;
-static struct function functions[MAX_FUNCTIONS];
-static size_t n_functions;
 static uint64_t now;
-
-static struct function *find(const char *name) {
-    if (!name)
-        name = "?";
-    size_t slot = 5381;
-    for (const char *c = name; *c; c++)
-        slot = slot * 33 + (unsigned char)*c;
-    for (slot %= MAX_FUNCTIONS; functions[slot].name; slot = (slot + 1) % MAX_FUNCTIONS)
-        if (!strcmp(functions[slot].name, name))
-            return &functions[slot];
-    if (++n_functions == MAX_FUNCTIONS) {
-        fprintf(stderr, "cache: more than %d functions\n", MAX_FUNCTIONS - 1);
-        exit(1);
-    }
-    functions[slot].name = strdup(name);
-    return &functions[slot];
-}
 
 /* Whether a level has the line; it has it afterwards. */
 static int ask(struct level *level, uint64_t line) {
@@ -76,18 +50,18 @@ static int ask(struct level *level, uint64_t line) {
 
 static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address, void *data) {
     (void)vcpu;
-    struct function *function = data;
+    uint64_t *counts = ((struct function *)data)->counts;
     uint64_t bytes = UINT64_C(1) << qemu_plugin_mem_size_shift(info);
     uint64_t last = (address + bytes - 1) >> LINE_SHIFT;
-    function->accesses++;
+    counts[0] += counting;
     for (uint64_t line = address >> LINE_SHIFT; line <= last; line++) {
         now++;
         for (int i = 0; i < n_cores; i++) {
             if (ask(&cores[i].levels[0], line))
                 continue;
-            function->misses[i][0]++;
+            counts[1 + 2 * i] += counting;
             if (!ask(&cores[i].levels[1], line))
-                function->misses[i][1]++;
+                counts[2 + 2 * i] += counting;
         }
     }
 }
@@ -95,6 +69,7 @@ static void on_access(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t ad
 static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
     (void)id;
     size_t n = qemu_plugin_tb_n_insns(tb);
+    watch_marks(tb);
     struct function *function = find(qemu_plugin_insn_symbol(qemu_plugin_tb_get_insn(tb, 0)));
     for (size_t i = 0; i < n; i++)
         qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i), on_access,
@@ -131,22 +106,21 @@ static int read_cores(const char *text) {
 
 static void on_exit_write(qemu_plugin_id_t id, void *data) {
     (void)id, (void)data;
-    const char *path = getenv("SD_CACHE_OUT");
-    FILE *out = path ? fopen(path, "w") : stderr;
-    if (!out)
-        return;
-    for (size_t i = 0; i < MAX_FUNCTIONS; i++)
-        for (int c = 0; functions[i].accesses && c < n_cores; c++)
+    FILE *out = open_table("SD_CACHE_OUT");
+    for (size_t i = 0; out && i < MAX_FUNCTIONS; i++) {
+        const uint64_t *counts = functions[i].counts;
+        for (int c = 0; counts[0] && c < n_cores; c++)
             fprintf(out, "%s\t%s\t%llu\t%llu\t%llu\n", functions[i].name, cores[c].name,
-                    (unsigned long long)functions[i].accesses,
-                    (unsigned long long)functions[i].misses[c][0],
-                    (unsigned long long)functions[i].misses[c][1]);
-    if (path)
+                    (unsigned long long)counts[0], (unsigned long long)counts[1 + 2 * c],
+                    (unsigned long long)counts[2 + 2 * c]);
+    }
+    if (out && out != stderr)
         fclose(out);
 }
 
 VISIBLE int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int argc, char **argv) {
     (void)info, (void)argc, (void)argv;
+    wait_for_marks();
     if (!read_cores(getenv("SD_CACHES"))) {
         fprintf(stderr, "cache: SD_CACHES is not a list of name:KiB:ways:KiB:ways\n");
         return 1;

@@ -1,4 +1,4 @@
-/* The part of QEMU's TCG plugin interface (version 1, QEMU 4.2 to 8.x) that count.c uses.
+/* The part of QEMU's TCG plugin interface (version 1, QEMU 4.2 to 8.x) that the plugins use.
  * Distributions ship the emulator without this header; these declarations are our own, from the
  * documented interface. */
 #ifndef SPARSEDEVICE_QEMU_PLUGIN_H
@@ -24,6 +24,8 @@ typedef void (*qemu_plugin_exit_fn)(qemu_plugin_id_t, void *data);
 void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, qemu_plugin_tb_trans_fn);
 void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, qemu_plugin_exec_fn, int flags,
                                           void *data);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *, qemu_plugin_exec_fn,
+                                            int flags, void *data);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, qemu_plugin_mem_fn, int flags,
                                       int rw, void *data);
 void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, qemu_plugin_exit_fn, void *data);
