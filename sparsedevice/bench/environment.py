@@ -62,15 +62,17 @@ def read_environment(packages: Sequence[str] = ("numpy",)) -> dict[str, Any]:
     return explain(found, commit=no_commit)
 
 
-def explain(found: dict[str, Any], **reasons: str) -> dict[str, Any]:
+def explain(environment: dict[str, Any], **reasons: str) -> dict[str, Any]:
     """An environment with ``missing``: why each field that is None is None.
 
     Args:
-        found: the environment.
+        environment: the fields; reasons that it has already are kept.
         reasons: by field, instead of the usual ones.
     """
+    found = dict(environment)
+    known = {**_REASONS, **found.pop("missing", {}), **{k: v for k, v in reasons.items() if v}}
     missing = {
-        name: reasons.get(name) or _REASONS.get(name, "the platform does not tell")
+        name: known.get(name, "the platform does not tell")
         for name, value in found.items()
         if value is None
     }

@@ -33,9 +33,8 @@ def open_session(model: str, library: str | None) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def make_marks() -> tuple[Callable[[], None], Callable[[], None]]:
-    """Two functions of two instructions each, the first of them a mark."""
-    code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+def make_marks(code: mmap.mmap) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Two functions of two instructions each, the first of them a mark; ``code`` must outlive them."""
     code.write(_BEGIN + _RETURN + _END + _RETURN)
     start = ctypes.addressof(ctypes.c_char.from_buffer(code))
     kind = ctypes.CFUNCTYPE(None)
@@ -47,7 +46,8 @@ def main(file: str | None = None) -> None:
     begin = end = None
     if file:
         sys.stdin = open(file)  # noqa: SIM115 - for as long as this program runs
-        begin, end = make_marks()
+        code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        begin, end = make_marks(code)
         gc.disable()
     for line in sys.stdin:
         question = json.loads(line)

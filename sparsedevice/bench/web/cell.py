@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsedevice import __version__
-from sparsedevice.bench.environment import read_environment
+from sparsedevice.bench.environment import explain, read_environment
 from sparsedevice.bench.machines.base import lines_of
 from sparsedevice.bench.machines.local import LocalMachine
 from sparsedevice.bench.measure import accuracy_of
@@ -66,7 +66,7 @@ def run_web_cell(target: str, bundle: Bundle, settings: BenchSettings, log: RawL
     with tempfile.TemporaryDirectory() as scratch:
         lines = _lines(target, program, bundle, task, Path(scratch))
         result = collect(lines, log, target, keep=settings.samples)
-    environment = read_environment(())
+    environment = {**read_environment(()), "python": None, "packages": {target: version}}
     user_agent = result.pop("user_agent", None)
     return {
         **result,
@@ -78,6 +78,7 @@ def run_web_cell(target: str, bundle: Bundle, settings: BenchSettings, log: RawL
         "retained_bytes": None,
         "resident_file_bytes": None,
         "energy_uj": None,
+        "energy_note": "a page reads no counters",
         "cached_at_load_bytes": None,
         "file_bytes": bundle.artefact_bytes(bundle.target.backend),
         "page_cache": settings.cache,
@@ -90,8 +91,7 @@ def run_web_cell(target: str, bundle: Bundle, settings: BenchSettings, log: RawL
         "sha256": {name: bundle.manifest["files"][name]["sha256"] for name in bundle.target.artefacts},
         "accuracy": accuracy_of(bundle, "core"),
         "trace": queries.to_json(),
-        "environment": {**environment, "python": None, "packages": {target: version}}
-        | ({"user_agent": user_agent} if user_agent else {}),
+        "environment": explain(environment) | ({"user_agent": user_agent} if user_agent else {}),
         "machine": {"before": before, "after": machine.facts()},
     }
 
