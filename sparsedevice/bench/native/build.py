@@ -42,7 +42,7 @@ def build_tool(machine: str, compiler: Sequence[str] = ()) -> Path:
     """
     core = sorted(path for path in CORE.glob("*.c") if not path.name.startswith("sd_python"))
     sources = [TOOLS / "sd_bench.c", *core]
-    depends = [TOOLS / "sd_bench_system.h", *CORE.glob("*.h"), *CORE.glob("*.inc")]
+    depends = [*TOOLS.glob("sd_bench*.h"), *CORE.glob("*.h"), *CORE.glob("*.inc")]
     program, *first = compiler or [find_compiler(machine)]
     arguments = [*first, *FLAGS, f"-I{CORE}", *map(str, sources), "-lm"]
     return compile_once(f"sd-bench-{normal_machine(machine)}", program, arguments, [*sources, *depends])
