@@ -72,9 +72,7 @@ def explain(environment: dict[str, Any], **reasons: str) -> dict[str, Any]:
     found = dict(environment)
     known = {**_REASONS, **found.pop("missing", {}), **{k: v for k, v in reasons.items() if v}}
     missing = {
-        name: known.get(name, "the platform does not tell")
-        for name, value in found.items()
-        if value is None
+        name: known.get(name, "the platform does not tell") for name, value in found.items() if value is None
     }
     return {**found, "missing": missing}
 
