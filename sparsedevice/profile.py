@@ -103,6 +103,9 @@ def render_profile(found: dict[str, Any]) -> str:
         "",
         f"item table: {table['n_items']:,} rows of {table['dim']} columns, {table['nnz']:,} entries"
         f" ({entries['min']} to {entries['max']} a row, {entries['mean']:.2f} on average)",
+        "  entries a column: {min} to {max}, median {p50:.0f}".format(
+            **_spread(np.array(table["entries_by_column"]))
+        ),
         f"  {table['bits_per_entry']:.2f} bits an entry, padding {table['padding_entries']:,} entries;"
         f" entropy: {table['column_entropy_bits']:.2f} bits a column id,"
         f" {table['value_entropy_bits']:.2f} bits a value",

@@ -105,19 +105,25 @@ def name_of(script: Path, variant: str) -> str:
     return " ".join(dict.fromkeys(f"{script.stem.replace('_', ' ')} {variant}".split()))
 
 
-def scripts_in(folder: Path, first: str, only: list[str] | None = None) -> list[tuple[Path, str]]:
+def scripts_in(
+    folder: Path, first: str, only: list[str] | None = None, *, keep_first: bool = True
+) -> list[tuple[Path, str]]:
     """The peers of a folder, files that say what they require, and their variants; ours first.
 
     Args:
         folder: where they are.
         first: ours.
-        only: names to keep, of a script or ``script:variant``; ours stays whatever is given.
+        only: names to keep, of a script or ``script:variant``.
+        keep_first: ours stays whatever is given.
     """
     found = [path for path in sorted(folder.glob("*.py")) if "\nREQUIREMENTS" in path.read_text()]
     pairs = [(path, variant) for path in found for variant in read_script(path).VARIANTS]
     kept = [
         (path, variant)
         for path, variant in pairs
-        if path.stem == first or not only or path.stem in only or f"{path.stem}:{variant}" in only
+        if (keep_first and path.stem == first)
+        or not only
+        or path.stem in only
+        or f"{path.stem}:{variant}" in only
     ]
     return sorted(kept, key=lambda pair: pair[0].stem != first)

@@ -46,7 +46,7 @@ def compare_training(
     split = load_split(data, DataOptions(seed=seed))
     found: list[dict[str, Any]] = []
     missing: list[str] = []
-    for script, variant in scripts_in(LEARNERS, OURS, only):
+    for script, variant in scripts_in(LEARNERS, OURS, only, keep_first=False):
         sys.stderr.write(f"training {script.stem} {variant}\n")
         try:
             found.append(_train(script, variant, split, share, seconds, threads, seed))

@@ -22,9 +22,11 @@ def build(variant: str, data: Path, k: int) -> None:
 def load(variant: str, data: Path, _k: int) -> Loaded:
     """Run the program as an app would."""
     import torch
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
     from executorch.runtime import Runtime
 
     torch.set_num_threads(1)
+    _unsafe_reset_threadpool(1)  # before a program is loaded: its threads are the runtime's own
     queries, path = np.load(data / "queries.npy"), data / f"{variant}.pte"
     method = Runtime.get().load_program(str(path)).load_method("forward")
     rows = [torch.from_numpy(queries[i : i + 1].copy()) for i in range(len(queries))]

@@ -59,9 +59,11 @@ def build(variant: str, data: Path, k: int) -> None:
 def load(variant: str, data: Path, _k: int) -> Loaded:
     """Run the program as an app would."""
     import torch
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
     from executorch.runtime import Runtime
 
     torch.set_num_threads(1)
+    _unsafe_reset_threadpool(1)  # before a program is loaded: its threads are the runtime's own
     queries, path = np.load(data / "queries.npy"), data / f"embedding-{variant}.pte"
     rows = torch.arange(len(np.load(data / "items.npy", mmap_mode="r")))
     method = Runtime.get().load_program(str(path)).load_method("forward")

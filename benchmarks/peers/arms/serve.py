@@ -75,14 +75,14 @@ def serve(
 
 
 def time_block(ask: Callable[[int], Any], queries: list[int]) -> dict[str, Any]:
-    """Nanoseconds of each query, by this thread's processor time and by the clock; and if it was left alone.
+    """Nanoseconds of each query, by this process's processor time and by the clock; and if it was left alone.
 
     It was left alone if the kernel has not given the processor to another program in the middle of it,
     nor of the query before, which leaves the caches to the next.
     """
     for query in queries[:WARM]:
         ask(query)
-    cpu, clock = time.thread_time_ns, time.perf_counter_ns
+    cpu, clock = time.process_time_ns, time.perf_counter_ns
     cpu_ns, wall_ns, alone = [], [], []
     seen = _switches()
     undisturbed = True
