@@ -105,8 +105,19 @@ def count_program(
         for line in table.read_text().splitlines():
             name, *numbers = line.split("\t")
             found[name] = Counts(*map(int, numbers))
-    said = [json.loads(line) for line in lines if line.startswith("{")]
-    return found, said[-1] if said else {}
+    return found, _last_object(lines)
+
+
+def _last_object(lines: list[str]) -> dict[str, Any]:
+    """The last line that is a JSON object; programs may print other things, tensors for one."""
+    for line in reversed(lines):
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
 
 
 def counts_between(once: list[str], more: list[str], parts: int) -> tuple[dict[str, Any], dict[str, Any]]:
