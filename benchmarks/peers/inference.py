@@ -26,8 +26,6 @@ N_QUERIES = 200
 BLOCK_NS, LEAST_QUERIES = 10_000_000, 5
 #: Of a block's queries so many at least must have been left alone, else all of them count.
 LEAST_ALONE = 3
-#: Share of the rounds below which an arm counts as undisturbed.
-UNDISTURBED = 0.1
 #: Rounds go on until every interval is this narrow, as a share of its ratio, or there were enough.
 NARROW = 0.05
 
@@ -109,7 +107,7 @@ def compare_inference(
                         raise
                     missing.append(str(error))
             done = measure(arms, rounds, most_rounds)
-            table = [summarise(arm, arms[0], truth) for arm in arms]
+            table = [summarise(arm, truth) for arm in arms]
         finally:
             for arm in arms:
                 arm.peer.close()
@@ -189,20 +187,13 @@ def interval(ratios: list[float]) -> tuple[float, float, float]:
     return float(np.median(ratios)), float(low), float(high)
 
 
-def summarise(arm: Arm, ours: Arm, truth: list[list[int]]) -> dict[str, Any]:
-    """Percentiles, paired ratios, bytes, and how many of the exact best rows come.
-
-    ``quiet_ratio`` is of each side's undisturbed rounds: programs beside these take a share of the caches
-    and of the memory's bandwidth, for minutes, and an arm that streams megabytes meets that in its processor
-    time, where one whose table fits its own cache does not.
-    """
+def summarise(arm: Arm, truth: list[list[int]]) -> dict[str, Any]:
+    """Percentiles, paired ratios, bytes, and how many of the exact best rows come."""
     out: dict[str, Any] = {"arm": arm.peer.name}
     out["p50_us"], out["p90_us"] = (float(p) / 1000 for p in np.percentile(arm.wall_ns, (50, 90)))
     out["cpu_us"] = float(np.median(arm.cpu_us))
     for name, ratios in arm.ratios.items():
         out[f"{name}_ratio"] = interval(ratios) if ratios else (1.0, 1.0, 1.0)
-    quiet = [float(np.quantile(side.cpu_us, UNDISTURBED)) for side in (arm, ours)]
-    out["quiet_ratio"], out["rounds_cpu_us"] = quiet[0] / quiet[1], arm.cpu_us
     out["left_alone"] = arm.alone[0] / arm.alone[1]
     got = arm.peer.ask({"do": "answer", "queries": list(range(len(truth)))})["rows"]
     out["overlap"] = float(np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(got, truth, strict=True)]))
@@ -210,21 +201,16 @@ def summarise(arm: Arm, ours: Arm, truth: list[list[int]]) -> dict[str, Any]:
 
 
 def spread(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each arm's ratios in every run, and greatest over least less 1.
+    """Each arm's ratio of processor times in every run, and greatest over least less 1.
 
     Args:
         runs: what :func:`compare_inference` returned, one a run.
     """
     found = []
     for name in (row["arm"] for row in runs[0]["arms"]):
-        mine = [row for run in runs for row in run["arms"] if row["arm"] == name]
-        if len(mine) == len(runs):
-            paired, quiet = [row["cpu_ratio"][0] for row in mine], [row["quiet_ratio"] for row in mine]
-            apart = {
-                "paired_spread": max(paired) / min(paired) - 1,
-                "quiet_spread": max(quiet) / min(quiet) - 1,
-            }
-            found.append({"arm": name, "paired": paired, "quiet": quiet, **apart})
+        ratios = [row["cpu_ratio"][0] for run in runs for row in run["arms"] if row["arm"] == name]
+        if len(ratios) == len(runs):
+            found.append({"arm": name, "ratios": ratios, "spread": max(ratios) / min(ratios) - 1})
     return found
 
 
@@ -235,7 +221,6 @@ def markdown(found: dict[str, Any]) -> str:
         "p50 µs",
         "CPU µs",
         "times the core's, CPU (95 %)",
-        "undisturbed",
         "wall (95 %)",
         "left alone",
         "bytes of vectors",
@@ -246,8 +231,8 @@ def markdown(found: dict[str, Any]) -> str:
     for row in sorted(found["arms"], key=lambda row: row["cpu_ratio"][0]):
         memory = "" if row["anonymous_bytes"] is None else f"{row['anonymous_bytes'] / 2**20:.1f}"
         ratios = ["{:.2f} ({:.2f}-{:.2f})".format(*row[f"{name}_ratio"]) for name in ("cpu", "wall")]
-        cells = [row["arm"], f"{row['p50_us']:,.1f}", f"{row['cpu_us']:,.1f}", ratios[0]]
-        cells += [f"{row['quiet_ratio']:.2f}", ratios[1], f"{row['left_alone']:.0%}"]
+        cells = [row["arm"], f"{row['p50_us']:,.1f}", f"{row['cpu_us']:,.1f}", *ratios]
+        cells.append(f"{row['left_alone']:.0%}")
         cells += [f"{row['index_bytes']:,}", memory, f"{row['overlap']:.3f}"]
         lines.append("| " + " | ".join(cells) + " |")
     missing = [f"not run: {sentence}" for sentence in found["not_run"]]
@@ -256,11 +241,10 @@ def markdown(found: dict[str, Any]) -> str:
 
 def spread_markdown(rows: list[dict[str, Any]]) -> str:
     """The runs beside each other."""
-    head = "| arm | paired ratio, by run | greatest over least | undisturbed, by run | greatest over least |"
-    lines = [head, "|---|---:|---:|---:|---:|"]
-    for row in sorted(rows, key=lambda row: row["paired"][0]):
-        cells = []
-        for kind in ("paired", "quiet"):
-            cells += [", ".join(f"{ratio:.2f}" for ratio in row[kind]), f"+{row[f'{kind}_spread']:.1%}"]
+    n = len(rows[0]["ratios"])
+    lines = ["| arm | " + " | ".join(f"run {i + 1}" for i in range(n)) + " | greatest over least |"]
+    lines.append("|---" + "|---:" * (n + 1) + "|")
+    for row in sorted(rows, key=lambda row: row["ratios"][0]):
+        cells = [f"{ratio:.2f}" for ratio in row["ratios"]] + [f"+{row['spread']:.1%}"]
         lines.append(f"| {row['arm']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -237,6 +237,18 @@ def _of_peers(found: Mapping[str, Any]) -> list[Section]:
                 rows,
             )
         )
+    if "spread" in found:
+        sections.append(
+            Section(
+                "How the ratios repeat",
+                "The ratio of processor times in runs one after the other, each with new processes.",
+                head=["", *(f"run {i + 1}" for i in range(len(found["runs"]))), "greatest over least"],
+                table=[
+                    [row["arm"], *(f"{ratio:.2f}" for ratio in row["ratios"]), f"+{row['spread']:.1%}"]
+                    for row in found["spread"]
+                ],
+            )
+        )
     if "training" in found:
         training = found["training"]
         learners = sorted(training["learners"], key=lambda learner: -learner["test"])

@@ -222,10 +222,13 @@ def test_a_comparison_with_peers(tmp_path, capsys):
     figures = {"epochs": 2, "seconds": 3.0, "cpu_seconds": 4.0, "examples_per_second": 5e3}
     learner = {"learner": "ours", "looks": looks, "seconds_to_most": 2.8, "test": 0.15, **figures}
     training = {"data": "log", "k": 20, "threads": 2, "learners": [learner]}
+    repeated = {"runs": [{}, {}], "spread": [{"arm": "dense", "ratios": [8.5, 8.6], "spread": 0.0118}]}
     path = tmp_path / "peers.json"
-    path.write_text(json.dumps({"peers": 1, "inference": {"k": 20, "arms": arms}, "training": training}))
+    path.write_text(
+        json.dumps({"peers": 1, "inference": {"k": 20, "arms": arms}, "training": training, **repeated})
+    )
     page = report([path], tmp_path / "page.html").read_text(encoding="utf-8")
-    for text in ("Top-20 beside peers", "8.50 (8.00-9.00)", "Training beside peers: log", "0.1500"):
+    for text in ("Top-20 beside peers", "8.50 (8.00-9.00)", "Training beside peers: log", "0.1500", "+1.2%"):
         assert text in page
     assert_stopped(["report", str(path)])
     printed = capsys.readouterr().out
