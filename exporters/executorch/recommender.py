@@ -45,7 +45,7 @@ class ExecutorchRecommender(RowRecommender):
     ) -> tuple[Rows, NDArray[np.float32]]:
         """See :meth:`RowRecommender.top_rows`."""
         if like >= 0 and self.packed.network is not None:  # whose queries are users, not items
-            query = self._fold_in(np.array([like]))
+            query = self.fold_in(np.array([like]))
         elif like >= 0:
             if "item" in self._methods:
                 query = self._run("item", torch.tensor([like]))[0]
