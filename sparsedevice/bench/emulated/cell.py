@@ -213,7 +213,7 @@ def _compare(
     settings: BenchSettings,
     ran: _Emulated,
 ) -> dict[str, Any]:
-    """Rows, and on the integer path without a network the bits of scores, against the same on this machine."""
+    """Rows, and on the integer path without a network score bits, against the same on this machine."""
     assert packed.path is not None
     references = {"numpy": load(packed.path, "numpy")}
     if backend != "core":
