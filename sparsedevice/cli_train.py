@@ -92,7 +92,7 @@ def train(
     ] = "fixed",
     loss: Annotated[
         Literal["softmax", "bsl", "bpr", "ccl"] | None,
-        typer.Option(help="Loss of model mf; softmax where not given.", rich_help_panel=METHOD),
+        typer.Option(help="Loss of the model; chosen by the data where not given.", rich_help_panel=METHOD),
     ] = None,
     temperature: Annotated[
         float | None, typer.Option(help="Divides the scores in the loss.", rich_help_panel=METHOD)

@@ -84,22 +84,23 @@ def climbed(tower: Tower, query: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _samples(
     rows: scipy.sparse.csr_array, rule: Steps
-) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Rows of each step's sample, and what they hold, float32 [rule.rows, dim]."""
+) -> list[tuple[NDArray[np.int64], scipy.sparse.csr_array]]:
+    """Rows of each step's sample, and what they hold, csr_array float32 (rule.rows x dim)."""
     chosen = [rule.sample(step, rows.shape[0]) for step in range(rule.count)]
-    return [(sample, rows[sample].toarray().astype(np.float32)) for sample in chosen]
+    return [(sample, rows[sample].astype(np.float32)) for sample in chosen]
 
 
 def _refine(
     rule: Steps,
-    samples: list[tuple[NDArray[np.int64], NDArray[np.float32]]],
+    samples: list[tuple[NDArray[np.int64], scipy.sparse.csr_array]],
     history: scipy.sparse.csr_array,
     mean: NDArray[np.float64],
     start: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Gradient steps of the sampled softmax for many users, products in float32."""
     query = _unit(start)
-    for step, (sample, table) in enumerate(samples):
+    for step, (sample, rows) in enumerate(samples):
+        table = rows.toarray()  # one sample is dense at a time
         power = np.exp((query.astype(np.float32) @ table.T - 1) * np.float32(rule.sharpness))
         power[history[:, sample].nonzero()] = 0
         mass = power.sum(axis=1, keepdims=True)

@@ -28,7 +28,7 @@ VALUES = (None, "f32", "f16", "int8", "int4")
 PRECISION = (None, "float32", "bfloat16")
 FINISH = ("full", "pruned")
 FOLD_IN = ("auto", "sum", "matrix", "ridge", "steps")
-LOSSES = ("softmax", "bsl", "bpr", "ccl")
+LOSSES = (None, "softmax", "bsl", "bpr", "ccl")
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class TrainConfig:
         teacher: run folder that "mf", "pooled" or "elsa" learn from.
         teacher_weight: share of its soft labels in the loss, above 0 to 1.
         loss: of all but "elsa": "softmax" over the sampled catalogue, "bsl" (bilateral softmax), "bpr"
-            (pairs) or "ccl" (cosine contrastive). "elsa" has its own.
+            (pairs) or "ccl" (cosine contrastive). "elsa" has its own. By rule "softmax", and "bsl" for "mf"
+            where users share few items.
         temperature: tau, in units of the cosine; not read by "ccl".
-        temperature2: of "bsl", its ratio tau1 / tau2.
+        temperature2: of "bsl", its ratio tau1 / tau2. By rule 1.25 where "bsl" is the rule, else 1.1.
         margin: of "ccl"; negatives that score lower cost nothing.
         negative_weight: of "ccl"; weight of the negatives against the positive.
         initial: part of the method to replace: "nmf", "random" or "popularity".
@@ -116,7 +117,7 @@ class TrainConfig:
     hidden: int | None = None
     teacher: str | None = None
     teacher_weight: float | None = None
-    loss: str = "softmax"
+    loss: str | None = None
     temperature: float | None = None
     temperature2: float | None = None
     margin: float | None = None
@@ -216,8 +217,9 @@ class TrainConfig:
             raise ConfigError("model 'neumf' needs two columns and a hidden layer of a unit at least")
         for name, loss in (("temperature2", "bsl"), ("margin", "ccl"), ("negative_weight", "ccl")):
             if getattr(self, name) is not None and self.loss != loss:
-                raise ConfigError(f"{name} belongs to loss {loss!r}; the loss is {self.loss!r}")
-        if self.model == "elsa" and self.loss != "softmax":
+                chosen = "left to the rule" if self.loss is None else repr(self.loss)
+                raise ConfigError(f"{name} belongs to loss {loss!r}; the loss is {chosen}")
+        if self.model == "elsa" and self.loss not in (None, "softmax"):
             raise ConfigError(f"model 'elsa' has a loss of its own; leave out loss {self.loss!r}")
 
     def resolve(self, n_users: int, n_items: int, n_interactions: int) -> TrainConfig:
@@ -230,13 +232,17 @@ class TrainConfig:
                 f"hidden layers of {hidden} units are wider than the table's {dim} columns; choose a hidden"
                 f" width of at most {dim}, or a larger dim"
             )
+        # Few shared items: measured with matrix factorisation alone, and without a teacher.
+        bilateral = self.model == "mf" and self.loss is None and self.teacher is None
+        bilateral = bilateral and not _is_dense(n_users, n_items, n_interactions)
+        loss = self.loss or ("bsl" if bilateral else "softmax")
+        batch_users = 1024 if bilateral else BATCH_USERS.get(self.model, 256)
         return replace(
             self,
             dim=dim,
             epochs=epochs,
-            batch_users=self.batch_users
-            if self.batch_users is not None
-            else max(1, min(BATCH_USERS.get(self.model, 256), n_users // 8)),
+            loss=loss,
+            batch_users=_default(self.batch_users, max(1, min(batch_users, n_users // 8))),
             layers=_default(self.layers, LAYERS if self.model == "lightgcn" else None),
             hidden=hidden,
             negatives=self.negatives if self.negatives is not None else min(2048, n_items),
@@ -248,9 +254,9 @@ class TrainConfig:
             if self.temperature is not None
             else default_temperature(self.model, n_users, n_items, n_interactions),
             teacher_weight=_default(self.teacher_weight, None if self.teacher is None else TEACHER_WEIGHT),
-            temperature2=_default(self.temperature2, 1.1 if self.loss == "bsl" else None),
-            margin=_default(self.margin, 0.4 if self.loss == "ccl" else None),
-            negative_weight=_default(self.negative_weight, 20.0 if self.loss == "ccl" else None),
+            temperature2=_default(self.temperature2, (1.25 if bilateral else 1.1) if loss == "bsl" else None),
+            margin=_default(self.margin, 0.4 if loss == "ccl" else None),
+            negative_weight=_default(self.negative_weight, 20.0 if loss == "ccl" else None),
         )
 
     def to_json(self) -> dict[str, Any]:

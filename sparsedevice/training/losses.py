@@ -39,6 +39,7 @@ class Loss:
     @classmethod
     def of(cls, config: TrainConfig) -> Loss:
         """The loss that resolved settings ask for."""
+        assert config.loss is not None
         assert config.temperature is not None
         return cls(
             config.loss,

@@ -49,7 +49,7 @@ def test_few_terms_are_all_taken() -> None:
 
 def test_both_gradients_of_a_step_are_the_full_ones_on_average(monkeypatch) -> None:
     torch.manual_seed(0)
-    config = TrainConfig(sparsity=0.0, dim=4, temperature=0.3, precision="float32")
+    config = TrainConfig(loss="softmax", sparsity=0.0, dim=4, temperature=0.3, precision="float32")
     users, items = (torch.nn.functional.normalize(torch.randn(n, 4)) for n in (6, 14))
     user, column = np.array([0, 0, 1, 2, 3, 4, 5]), np.array([3, 9, 1, 13, 7, 7, 0])
     batch = Batch(np.arange(6), np.arange(14), user, column, np.zeros(14, np.float32))
