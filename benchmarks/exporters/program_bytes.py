@@ -2,14 +2,15 @@
 
     python -m benchmarks.exporters.program_bytes [--instructions]
 
-Random tables of one length of row, of three lengths, and of lengths that spread; files are int8, without
-fold-in weights and with them. Padding is what fills the slots up; the last column is the program's bytes less
+Random tables of one length of row, of three lengths, and of lengths that spread, by the coding of values and
+what the fold-in rule has. Padding is what fills the slots up; the last column is the program's bytes less
 entries, padding, scales and weights: instructions, and the few bytes by which a slot is found.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -21,12 +22,25 @@ from executorch.exir.schema import KernelCall
 
 from sparsedevice.exporters.executorch import write_program
 from sparsedevice.exporters.executorch.slots import lay_out
-from sparsedevice.packing import FoldIn, PackedFile, pack
+from sparsedevice.packing import FoldIn, PackedFile, Steps, pack
+from sparsedevice.packing.format import Values
 
 DIM = 64
 
 
-def write_rows(path: Path, lengths: np.ndarray, *, weights: bool = False) -> PackedFile:
+#: Codings of values, with the bytes of one entry.
+ENTRY_BYTES: dict[Values, float] = {"int8": 2, "int4": 1.5}
+STEPS = Steps(4, 64, 1.5, 8.0)
+
+
+def write_rows(
+    path: Path,
+    lengths: np.ndarray,
+    *,
+    values: Values = "int8",
+    weights: bool = False,
+    rule: Steps | None = None,
+) -> PackedFile:
     """A packed file of random rows of the given lengths."""
     rng = np.random.default_rng(0)
     columns = np.concatenate([rng.choice(DIM, n, replace=False) for n in lengths])
@@ -34,8 +48,8 @@ def write_rows(path: Path, lengths: np.ndarray, *, weights: bool = False) -> Pac
     data = rng.standard_normal(len(columns)).astype(np.float32)
     items = sp.csr_array((data, columns.astype(np.int32), indptr), shape=(len(lengths), DIM))
     items.sort_indices()
-    rule = FoldIn(rng.random(len(lengths)).astype(np.float32)) if weights else None
-    pack(path, items, item_ids=[str(i) for i in range(len(lengths))], fold_in=rule)
+    fold_in = FoldIn(rng.random(len(lengths)).astype(np.float32) if weights else None, rule=rule)
+    pack(path, items, item_ids=[str(i) for i in range(len(lengths))], values=values, fold_in=fold_in)
     return PackedFile.open(path)
 
 
@@ -65,22 +79,26 @@ def main() -> None:
         "24, 8 and 2 in thirds of 30,000 rows": np.repeat([24, 8, 2], 10_000),
         "1 to 20 (Poisson, 6.4) in 100,000 rows": np.clip(rng.poisson(6.4, 100_000), 1, 20),
     }
-    print("| table | weights | slots of lanes | program | entries, scales, weights | padding | besides |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-    for name, lengths in tables.items():
-        for weights in (False, True):
-            with tempfile.TemporaryDirectory() as folder:
-                packed = write_rows(Path(folder) / "model.sd", lengths, weights=weights)
-                write_program(packed, Path(folder))
-                program = (Path(folder) / "model.pte").read_bytes()
-            slots = lay_out(packed.item_rows)
-            padding = (slots.values.size - packed.nnz) * 2 + (slots.padded_rows - packed.n_items) * 4
-            table = packed.nnz * 2 + packed.n_items * (8 if weights else 4)
-            print(
-                f"| {name} | {'yes' if weights else 'no'} | {len(slots.values)} of {slots.lanes} |"
-                f" {len(program):,} | {table:,} | {padding:,} | {len(program) - table - padding:,} |",
-                flush=True,
-            )
+    print("| table | values | fold-in | slots of lanes | program | tables | padding | besides |")
+    print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    kinds = [(table, kind) for table in tables for kind in ("sum", "weights")]
+    kinds += [(next(iter(tables)), kind) for kind in ("steps", "steps, weights")]
+    for (name, kind), (values, entry) in itertools.product(kinds, ENTRY_BYTES.items()):
+        lengths, weights = tables[name], "weights" in kind
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.sd"
+            rule = STEPS if "steps" in kind else None
+            packed = write_rows(path, lengths, values=values, weights=weights, rule=rule)
+            write_program(packed, Path(folder))
+            program = (Path(folder) / "model.pte").read_bytes()
+        slots = lay_out(packed.item_rows)
+        padding = int((slots.values.size - packed.nnz) * entry) + (slots.padded_rows - packed.n_items) * 4
+        table = int(packed.nnz * entry) + packed.n_items * (8 if weights else 4)
+        print(
+            f"| {name} | {values} | {kind} | {len(slots.values)} of {slots.lanes} |"
+            f" {len(program):,} | {table:,} | {padding:,} | {len(program) - table - padding:,} |",
+            flush=True,
+        )
     if arguments.instructions:
         for method, counts in instructions(program).items():
             print(f"{method}: {counts.total()} instructions; {dict(counts.most_common())}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+from executorch.exir import EdgeCompileConfig, to_edge
 
 from sparsedevice.errors import TargetError
 from sparsedevice.files import atomic_file
@@ -16,10 +16,9 @@ from sparsedevice.packing import PackedFile, Steps, Tower
 from sparsedevice.packing.pair_network import PairNetwork
 
 from ..refuse import refuse_ridge
-from .methods import FOLD_ROWS, Fold, Matrix, Row, Step, Table, Top
+from .methods import FOLD_ROWS, Fold, Matrix, Step, Table, Top, User
 from .pairs import pair_methods
 from .shared import share_equal_parts
-from .slots import lay_out
 from .tower import Climb
 
 MODEL_NAME = "model.pte"
@@ -48,9 +47,7 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
         exported = {
             name: torch.export.export(module.eval(), args) for name, (module, args) in methods.items()
         }
-        edge = to_edge_transform_and_lower(
-            exported, compile_config=EdgeCompileConfig(_check_ir_validity=True)
-        )
+        edge = to_edge(exported, compile_config=EdgeCompileConfig(_check_ir_validity=True))
         program = edge.to_executorch()
     with atomic_file(folder / MODEL_NAME) as file:
         file.write(share_equal_parts(program.buffer))
@@ -59,20 +56,17 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
 
 def _row_methods(packed: PackedFile) -> Methods:
     """The methods that work on rows whose products are scores."""
-    rows = packed.item_rows
-    items = Table(lay_out(rows), rows.scales, packed.dim)
-    row = (torch.zeros(1, dtype=torch.int64),)
+    paired = packed.values == "int4"
+    items = Table(packed.item_rows, paired=paired)
     total = torch.zeros(packed.dim, dtype=torch.float64)
     weights = packed.fold_in.weights
+    fold: tuple[torch.Tensor, ...] = (total, torch.zeros(FOLD_ROWS, dtype=torch.int64))
+    if weights is not None:
+        weights, fold = np.array(weights), (*fold, torch.ones(1, dtype=torch.bool))
     methods: Methods = {
-        "fold": (
-            Fold(items, None if weights is None else np.array(weights)),
-            (total, torch.zeros(FOLD_ROWS, dtype=torch.int64)),
-        ),
+        "fold": (Fold(items, weights), fold),
         "top": (Top(items, packed.similarity), (total, torch.ones(items.padded, dtype=torch.bool))),
     }
-    if weights is not None:  # else ``fold`` of one row is that row
-        methods["item"] = (Row(items), row)
     if isinstance(packed.fold_in.rule, Steps):
         rule = packed.fold_in.rule
         methods["step"] = (
@@ -86,8 +80,8 @@ def _row_methods(packed: PackedFile) -> Methods:
             ),
         )
     if packed.user_rows is not None:
-        users = Table(lay_out(packed.user_rows), packed.user_rows.scales, packed.dim)
-        methods["user"] = (Row(users), row)
+        users = Table(packed.user_rows, paired=paired)
+        methods["user"] = (User(users), (torch.zeros(1, dtype=torch.int64),))
     return methods
 
 

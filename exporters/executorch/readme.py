@@ -34,7 +34,7 @@ query = torch.zeros($dim, dtype=torch.float64)
 for start in range(0, len(history), $chunk):
     chunk = history[start : start + $chunk]
     padded = torch.tensor(chunk + [-1] * ($chunk - len(chunk)))
-    query = fold.execute([query, padded])[0].clone()
+    query = fold.execute([query, padded$weighted])[0].clone()
 $matrix$steps
 eligible = torch.zeros($padded, dtype=torch.bool)
 eligible[: len(rows)] = True
@@ -43,10 +43,10 @@ best, scores = top.execute([query, eligible])
 print([vocabulary["items"][row] for row, score in zip(best[:5], scores[:5]) if score > -torch.inf])
 ```
 
-`fold` adds $chunk rows at a time to the sum of a history (increasing, each row once, padding of -1); $item
-gives one item's row as a query, for its neighbours;$user `top` gives the best rows among the eligible ones,
-best first, equal scores in row order, with minus infinity where fewer are eligible. Row numbers outside the
-table are ignored.
+`fold` adds $chunk rows at a time to the sum of a history (increasing, each row once, padding of -1); with one
+row$unweighted it gives that item's row as a query, for its neighbours;$user `top` gives the best rows among
+the eligible ones, best first, equal scores in row order, with minus infinity where fewer are eligible. Row
+numbers outside the table are ignored.
 """)
 
 _STEPS = Template("""
@@ -89,6 +89,7 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
             lanes=min(64, packed.n_items),
             shift=(rule.rows // 16 * rule.count).bit_length() - 1,
         )
+    weighted = flat and packed.fold_in.weights is not None
     return _TEXT.substitute(
         history=repr(list(history)),
         dim=packed.dim,
@@ -96,6 +97,7 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
         padded=lay_out(packed.item_rows).padded_rows if flat else padded_rows(packed.n_items),
         matrix=matrix,
         steps=steps,
-        item="`item`" if flat and packed.fold_in.weights is not None else "`fold` of one row",
+        weighted=", torch.tensor([True])" if weighted else "",
+        unweighted=" and `False`" if weighted else "",
         user=" `user` gives a shipped user's row;" if packed.n_users else "",
     )

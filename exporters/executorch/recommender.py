@@ -47,10 +47,7 @@ class ExecutorchRecommender(RowRecommender):
         if like >= 0 and self.packed.network is not None:  # whose queries are users, not items
             query = self.fold_in(np.array([like]))
         elif like >= 0:
-            if "item" in self._methods:
-                query = self._run("item", torch.tensor([like]))[0]
-            else:
-                query = self._sum(np.array([like]))
+            query = self._sum(np.array([like]), weighted=False)
         elif user >= 0:
             query = self._run("user", torch.tensor([user]))[0]
         else:
@@ -108,13 +105,15 @@ class ExecutorchRecommender(RowRecommender):
             query = self._run("step", query, mean, others, length)[0].clone()
         return query
 
-    def _sum(self, rows: Rows) -> torch.Tensor:
+    def _sum(self, rows: Rows, *, weighted: bool = True) -> torch.Tensor:
+        always = self.packed.fold_in.weights is None or self.packed.network is not None
+        how = () if always else (torch.tensor([weighted]),)
         total = torch.zeros(self.packed.dim, dtype=torch.float64)
         for start in range(0, len(rows), FOLD_ROWS):
             chunk = torch.full((FOLD_ROWS,), -1)
             part = rows[start : start + FOLD_ROWS]
             chunk[: len(part)] = torch.from_numpy(part)
-            total = self._run("fold", total, chunk)[0].clone()
+            total = self._run("fold", total, chunk, *how)[0].clone()
         return total
 
     def _run(self, method: str, *inputs: torch.Tensor) -> list[torch.Tensor]:

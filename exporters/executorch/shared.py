@@ -30,6 +30,9 @@ def share_equal_parts(program: bytes) -> bytes:
         return program  # not as ExecuTorch 1.5 writes programs with constants
     _flatbuffer_program._patch_generated_flatbuffer_aliases()  # the generated reader needs it
     tree = ProgramT.InitFromPackedBuf(program[:size])
+    for plan in tree.executionPlan:
+        # How torch flattens arguments: the runtime takes them flat.
+        plan.containerMetaType.encodedInpStr = plan.containerMetaType.encodedOutStr = b""
     _share(tree, {})
     builder = _Builder(size)
     builder.Finish(tree.Pack(builder), file_identifier=program[4:8])

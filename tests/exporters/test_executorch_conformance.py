@@ -8,24 +8,23 @@ import torch
 
 from benchmarks.exporters.program_bytes import write_rows
 from sparsedevice.exporters.executorch import ExecutorchRecommender, write_program
-from sparsedevice.exporters.executorch.methods import FOLD_ROWS, _best
+from sparsedevice.exporters.executorch.methods import FOLD_ROWS, _best, unpair
 from sparsedevice.exporters.executorch.shared import share_equal_parts
-from sparsedevice.exporters.executorch.slots import lay_out
+from sparsedevice.exporters.executorch.slots import lay_out, pair_up
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime.reference import NumpyRecommender
 from tests.exporters.test_onnx_graph import rows_of, write_table
-from tests.runtime.conformance import CHECKS, Case, Subject
+from tests.runtime.conformance import CHECKS, Case, Subject, write_case
 
 # Exporting takes seconds: these cases cover every way through the program, and each is exported once.
 CASES = (
     Case(),
-    Case(dim=5, values="int4"),
     Case(layout="csr", values="f16", dim=300),
     Case(similarity="dot", values="int8", fold_in="weights"),
     Case(fold_in="matrix", values="f32", dim=33),
     Case(n_items=1),
-    Case(fold_in="steps", values="int8", dim=40),
     Case(fold_in="tower", values="int8", dim=40),
+    Case(fold_in="steps+weights", values="int4", dim=300),
 )
 
 
@@ -69,22 +68,87 @@ def test_large_table(tmp_path):
     np.testing.assert_array_equal(fold.execute([zeros, wild])[0], fold.execute([zeros, tame])[0].clone())
 
 
-def test_rows_of_several_lengths_take_no_more_instructions(tmp_path):
-    """Three lengths of rows, and equal scores across blocks: packed data + 16 KB, and the order of rows."""
-    lengths = np.repeat([24, 8, 2], 1500)
-    packed = write_rows(tmp_path / "model.sd", lengths)
-    write_program(packed, tmp_path)
+def test_methods_ignore_rows_out_of_range(open_, tmp_path):
+    """-1, the number of rows and wild numbers read nothing, in every method that takes rows."""
+    case = CASES[-1]
+    methods = open_(write_case(tmp_path / "case.sd", case))._methods
+    wild = [-1, case.n_items, case.n_items + 63, 2**40, -(2**62), 17]
+    tame = [-1] * 5 + [17]
+    zeros = torch.zeros(case.dim, dtype=torch.float64)
+    query = torch.full((case.dim,), case.dim**-0.5, dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64)
+
+    def ask(method, *inputs):
+        return methods[method].execute(inputs)[0].clone().numpy()
+
+    def padded(rows):
+        return torch.tensor(rows + [-1] * (64 - len(rows)))
+
+    for weighted in (torch.tensor([True]), torch.tensor([False])):
+        fold = [ask("fold", zeros, padded(rows), weighted) for rows in (wild, tame, [])]
+        np.testing.assert_array_equal(fold[0], fold[1])
+        assert fold[1].any()
+        assert not fold[2].any()
+    step = [ask("step", query, query, padded(rows), one) for rows in (wild, tame, [])]
+    np.testing.assert_array_equal(step[0], step[1])
+    assert (step[1] != step[2]).any()
+    for row in (-1, 9, 2**40, -(2**62)):
+        assert not ask("user", torch.tensor([row])).any()
+    assert ask("user", torch.tensor([8])).any()
+
+
+@pytest.fixture(scope="module")
+def spread(tmp_path_factory):
+    """A table with rows of three lengths, and its program before and after equal parts were shared."""
+    folder = tmp_path_factory.mktemp("spread")
+    packed = write_rows(folder / "model.sd", np.repeat([24, 8, 2], 1500), values="int4", weights=True)
+
+    def keep(data):
+        (folder / "plain.pte").write_bytes(data)
+        return share_equal_parts(data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sparsedevice.exporters.executorch.program.share_equal_parts", keep)
+        write_program(packed, folder)
+    return packed, folder
+
+
+def test_rows_of_several_lengths_take_no_more_instructions(spread):
+    """Values of 4 bits and fold-in weights: packed data + 16 KB, and the order of rows."""
+    packed, folder = spread
     slots = lay_out(packed.item_rows)
     assert len(np.unique(np.diff(slots.first))) >= 3
     assert slots.values.size < 1.1 * packed.nnz
-    tables = 2 * slots.values.size + 4 * slots.padded_rows
-    assert (tmp_path / "model.pte").stat().st_size - tables < 16 << 10
-    got = ExecutorchRecommender(packed, tmp_path / "model.pte")
+    tables = 1.5 * slots.values.size + 4 * slots.padded_rows + 4 * packed.n_items
+    assert (folder / "model.pte").stat().st_size - tables < 16 << 10
+    got = ExecutorchRecommender(packed, folder / "model.pte")
     wanted = NumpyRecommender(packed)
     for question in ({"history": ["0", "2000", "4499"]}, {"history": []}):
         a, b = got.recommend(k=300, **question), wanted.recommend(k=300, **question)
         assert a.items == b.items
         assert a.scores.tobytes() == b.scores.tobytes()
+
+
+def test_sharing_changes_nothing_but_the_bytes(spread):
+    """The same program before and after: every method gives the same, and the instructions take less."""
+    packed, folder = spread
+    shared = (folder / "model.pte").read_bytes()
+    assert len(shared) < (folder / "plain.pte").stat().st_size - (3 << 10)
+    assert share_equal_parts(shared) == shared
+    a, b = (ExecutorchRecommender(packed, folder / name) for name in ("model.pte", "plain.pte"))
+    for question in ({"history": ["3", "77"]}, {"history": []}, {"history": ["1"], "candidates": ["5", "9"]}):
+        got, wanted = a.recommend(k=300, **question), b.recommend(k=300, **question)
+        assert got.items == wanted.items
+        assert got.scores.tobytes() == wanted.scores.tobytes()
+
+
+def test_values_of_four_bits_come_back_from_their_bytes():
+    low, high = (part.ravel() for part in np.meshgrid(np.arange(-7, 8), np.arange(-7, 8)))
+    values = np.concatenate((low, high)).astype(np.int8)[None]
+    pairs = pair_up(values)
+    assert pairs.dtype == np.int8
+    assert pairs.size == values.size // 2
+    np.testing.assert_array_equal(np.concatenate(unpair(torch.from_numpy(pairs)), axis=1), values)
 
 
 @pytest.mark.parametrize(
@@ -115,25 +179,3 @@ def test_the_best_are_in_row_order_where_scores_are_equal():
     np.testing.assert_array_equal(best, scores[order])
     finite = np.isfinite(scores[order])
     np.testing.assert_array_equal(rows.numpy()[finite], order[finite] + 5)
-
-
-def test_sharing_changes_nothing_but_the_bytes(tmp_path, monkeypatch):
-    """The same program before and after: every method gives the same, and the instructions take less."""
-    packed = write_table(tmp_path / "model.sd", 600, 16, k=4)
-    plain = []
-
-    def keep(data):
-        plain.append(data)
-        return share_equal_parts(data)
-
-    monkeypatch.setattr("sparsedevice.exporters.executorch.program.share_equal_parts", keep)
-    write_program(packed, tmp_path)
-    shared = (tmp_path / "model.pte").read_bytes()
-    (tmp_path / "plain.pte").write_bytes(plain[0])
-    assert len(shared) < len(plain[0]) - (3 << 10)
-    assert share_equal_parts(shared) == shared
-    a, b = (ExecutorchRecommender(packed, tmp_path / name) for name in ("model.pte", "plain.pte"))
-    for question in ({"history": ["3", "77"]}, {"history": []}, {"history": ["1"], "candidates": ["5", "9"]}):
-        got, wanted = a.recommend(k=300, **question), b.recommend(k=300, **question)
-        assert got.items == wanted.items
-        assert got.scores.tobytes() == wanted.scores.tobytes()
