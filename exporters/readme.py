@@ -53,6 +53,7 @@ _WHAT = {
     "model.onnx": "the graph: fold-in, scores, exclusion and the k best; its tables are those of `model.sd`",
     "model.onnx.data": "the graph's tables",
     "model.pte": "the program: fold-in, scores, exclusion and the k best",
+    "model.ptd": "the program's tables",
     "sparsedevice.h": "the C core's interface, with a description of every function",
     "sparsedevice.c": "the C core",
     "sd_recommend.c": "a command-line tool that recommends, and an example of how to use the core",

@@ -112,6 +112,7 @@ class Fold(nn.Module):
         place = self.items.place(rows)
         weight = self.items.scales[place].to(torch.float64)
         if self.weights is not None:
+            assert weighted is not None
             weight = weight * torch.where(weighted, self.weights[rows], 1.0)
         return self.items.add_rows(total, place, weight * known)
 

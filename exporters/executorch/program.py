@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
-from executorch.exir import EdgeCompileConfig, to_edge
+from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
 
 from sparsedevice.errors import TargetError
 from sparsedevice.files import atomic_file
@@ -21,12 +23,17 @@ from .pairs import pair_methods
 from .shared import share_equal_parts
 from .tower import Climb
 
-MODEL_NAME = "model.pte"
+MODEL_NAME, DATA_NAME = "model.pte", "model.ptd"
 Methods = dict[str, tuple[torch.nn.Module, tuple[torch.Tensor, ...]]]
 
 
-def write_program(packed: PackedFile, folder: Path) -> list[str]:
+def write_program(packed: PackedFile, folder: Path, *, external: bool = False) -> list[str]:
     """Write ``model.pte`` into ``folder``: methods of portable operators over packed tables.
+
+    Args:
+        packed: the packed file.
+        folder: where to write.
+        external: write the tables into ``model.ptd``, which the program asks for by their names.
 
     Returns:
         The names of the files written.
@@ -48,10 +55,17 @@ def write_program(packed: PackedFile, folder: Path) -> list[str]:
             name: torch.export.export(module.eval(), args) for name, (module, args) in methods.items()
         }
         edge = to_edge(exported, compile_config=EdgeCompileConfig(_check_ir_validity=True))
-        program = edge.to_executorch()
+        program = edge.to_executorch(
+            ExecutorchBackendConfig(external_constants=(lambda _: DATA_NAME) if external else False)
+        )
     with atomic_file(folder / MODEL_NAME) as file:
         file.write(share_equal_parts(program.buffer))
-    return [MODEL_NAME]
+    if not external:
+        return [MODEL_NAME]
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        program.write_tensor_data_to_file(beside)
+        os.replace(Path(beside) / DATA_NAME, folder / DATA_NAME)
+    return [MODEL_NAME, DATA_NAME]
 
 
 def _row_methods(packed: PackedFile) -> Methods:

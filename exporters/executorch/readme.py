@@ -11,6 +11,7 @@ from sparsedevice.packing import PackedFile, Steps, Tower
 
 from .methods import FOLD_ROWS
 from .pairs import padded_rows
+from .program import DATA_NAME
 from .slots import lay_out
 
 _TEXT = Template("""
@@ -26,7 +27,7 @@ from executorch.runtime import Runtime
 
 vocabulary = json.load(open("vocabulary.json", encoding="utf-8"))
 rows = {id_: row for row, id_ in enumerate(vocabulary["items"])}
-program = Runtime.get().load_program("model.pte")
+program = Runtime.get().load_program("model.pte"$data)
 fold, top = program.load_method("fold"), program.load_method("top")
 
 history = sorted({rows[id_] for id_ in $history})
@@ -46,8 +47,12 @@ print([vocabulary["items"][row] for row, score in zip(best[:5], scores[:5]) if s
 `fold` adds $chunk rows at a time to the sum of a history (increasing, each row once, padding of -1); with one
 row$unweighted it gives that item's row as a query, for its neighbours;$user `top` gives the best rows among
 the eligible ones, best first, equal scores in row order, with minus infinity where fewer are eligible. Row
-numbers outside the table are ignored.
+numbers outside the table are ignored.$external
 """)
+
+_EXTERNAL = """ The tables are in `model.ptd`, which the runtime maps: in C++
+`Module("model.pte", "model.ptd")`. Keep the two files of one bundle together; the runtime does not see when
+they are of two, `sparsedevice` does, by the manifest."""
 
 _STEPS = Template("""
 mean = total / $mass
@@ -61,7 +66,7 @@ for step in range($count):
 """)
 
 
-def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> str:  # noqa: ARG001
+def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> str:
     """The section on ``model.pte``.
 
     Args:
@@ -91,6 +96,8 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
         )
     weighted = flat and packed.fold_in.weights is not None
     return _TEXT.substitute(
+        data=', data_path="model.ptd"' if DATA_NAME in names else "",
+        external=_EXTERNAL if DATA_NAME in names else "",
         history=repr(list(history)),
         dim=packed.dim,
         chunk=FOLD_ROWS,

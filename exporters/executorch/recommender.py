@@ -23,21 +23,27 @@ class ExecutorchRecommender(RowRecommender):
         padded: rows of the program's table, of which the last stand for none.
     """
 
-    def __init__(self, packed: PackedFile, model: str | Path) -> None:
+    def __init__(self, packed: PackedFile, model: str | Path, data: str | Path | None = None) -> None:
         """Load a program.
+
+        Args:
+            packed: the packed file that it was made of.
+            model: the program.
+            data: the file with its tables, where it was written with ``external``.
 
         Raises:
             BundleError: if the runtime does not accept it.
         """
         super().__init__(packed)
         try:
-            self._program = Runtime.get().load_program(Path(model))
+            self._program = Runtime.get().load_program(Path(model), data_path=data)
             self._methods = {name: self._program.load_method(name) for name in self._program.method_names}
             self.padded = self._methods["top"].metadata.input_tensor_meta(1).sizes()[0]
         except Exception as error:
             reason = str(error).splitlines()[0]
+            place = model if data is None else f"{model} with {data}"
             raise BundleError(
-                f"ExecuTorch does not accept {model}: {reason}; export the run again"
+                f"ExecuTorch does not accept {place}: {reason}; export the run again"
             ) from error
 
     def top_rows(

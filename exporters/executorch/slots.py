@@ -8,6 +8,7 @@ at a time. Packed files store the longest rows first, so that padding stays smal
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,17 +67,18 @@ def lay_out(rows: Rows) -> Slots:
     return Slots(first, columns, values)
 
 
-def pair_up(values: NDArray[np.int8]) -> NDArray[np.int8]:
+def pair_up(values: NDArray[Any]) -> NDArray[np.int8]:
     """Values within -7 ... 7 two in a byte: 16 times that of the upper lane, plus that of the lower.
 
     Args:
-        values: [n_slots, lanes].
+        values: int8[n_slots, lanes].
 
     Returns:
         int8[n_slots, lanes / 2].
     """
     low, high = np.split(values, 2, axis=1)
-    return high * np.int8(16) + low
+    pairs: NDArray[np.int8] = high * np.int8(16) + low
+    return pairs
 
 
 def _widths(lengths: NDArray[np.int64], lanes: int) -> NDArray[np.int64]:

@@ -34,14 +34,19 @@ CARRIERS = [target.name for target in TARGETS if target.clicks is not None]
 OTHERS = [target.name for target in TARGETS if target.clicks is None]
 
 
-@pytest.fixture
-def opened(tmp_path):
-    """Writes an artefact of some tables for a target, and opens it."""
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """Opens the artefact of a world's tables for a target; each is written once."""
+    scorers = {}
 
-    def open_(name, tables):
-        clicks = find_target(name).clicks
-        clicks.write(tables, tmp_path)
-        return clicks.open(tables.schema, tmp_path)
+    def open_(name, world, values="f32"):
+        key = (name, world, values)
+        if key not in scorers:
+            folder = tmp_path_factory.mktemp("artefact")
+            tables, clicks = click_tables(click_run(world), values), find_target(name).clicks
+            clicks.write(tables, folder)
+            scorers[key] = clicks.open(tables.schema, folder)
+        return scorers[key]
 
     return open_
 
@@ -54,7 +59,7 @@ def test_the_artefact_answers_as_the_torch_model(world, name, opened):
     assert np.ptp(wanted) > 1
     reference = ClickReference(click_tables(run)).score(run.test)
     np.testing.assert_allclose(reference, wanted, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(opened(name, click_tables(run)).score(run.test), wanted, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(opened(name, world).score(run.test), wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", CARRIERS)
@@ -64,7 +69,7 @@ def test_quantised_tables_answer_as_their_reference(world, values, name, opened)
     run = click_run(world)
     tables = click_tables(run, values)
     wanted = ClickReference(tables).score(run.test)
-    got = opened(name, tables).score(run.test)
+    got = opened(name, world, values).score(run.test)
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
     exact = run.model().score(run.test).numpy()
     assert 1e-6 < np.abs(got - exact).max() < 0.5
@@ -74,7 +79,7 @@ def test_quantised_tables_answer_as_their_reference(world, values, name, opened)
 @pytest.mark.parametrize("world", ["sparse", "dense"])
 def test_no_number_leads_outside_the_table(world, name, opened):
     run = click_run(world)
-    scorer = opened(name, click_tables(run))
+    scorer = opened(name, world)
     numbers = run.test.numbers[:2]
     first = [field.first_row for field in run.schema.categories]
     unknown = np.array([[first[0], first[1], -1, -1, first[2], -1]] * 2)
