@@ -10,7 +10,6 @@ entries, padding, scales and weights: instructions, and the few bytes by which a
 from __future__ import annotations
 
 import argparse
-import itertools
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -81,9 +80,12 @@ def main() -> None:
     }
     print("| table | values | fold-in | slots of lanes | program | tables | padding | besides |")
     print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
-    kinds = [(table, kind) for table in tables for kind in ("sum", "weights")]
-    kinds += [(next(iter(tables)), kind) for kind in ("steps", "steps, weights")]
-    for (name, kind), (values, entry) in itertools.product(kinds, ENTRY_BYTES.items()):
+    first, *others = tables
+    arms: list[tuple[str, Values, str]] = [(first, "int8", kind) for kind in ("sum", "weights", "steps")]
+    arms += [(first, "int4", kind) for kind in ("sum", "weights")]
+    arms += [(name, "int8", "weights") for name in others]
+    for name, values, kind in arms:
+        entry = ENTRY_BYTES[values]
         lengths, weights = tables[name], "weights" in kind
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.sd"
