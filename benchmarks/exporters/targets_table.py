@@ -35,7 +35,7 @@ from sparsedevice.run import Run
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.vocabulary import Vocabulary
 
-TARGETS = ("packed", "c", "onnx", "onnx-native", "executorch", "executorch-native")
+TARGETS = ("packed", "c", "onnx", "onnx-native", "executorch", "executorch-ptd", "executorch-native")
 DENSE = ("onnx dense fp32", "onnx dense int8", "executorch dense fp32 (XNNPACK)")
 K = 20
 

@@ -155,7 +155,7 @@ class ClickModel(nn.Module):
         self.bottom = None if constant is not None else Layers(tables.layers("bottom"), last_relu=True)
         self.constant: Tensor | None
         self.pairs: Tensor
-        self.register_buffer("constant", None if constant is None else torch.from_numpy(constant[None]))
+        self.register_buffer("constant", None if constant is None else torch.from_numpy(constant))
         self.register_buffer("pairs", torch.from_numpy(tables.pairs))
 
     def forward(self, rows: Tensor, numbers: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -164,7 +164,7 @@ class ClickModel(nn.Module):
         n = rows.shape[0]
         if self.bottom is None:
             assert self.constant is not None
-            bottom = self.constant + torch.zeros(n, 1)  # the runtime knows no strides of 0
+            bottom = self.constant + torch.zeros(n, 1)
         else:
             assert numbers is not None
             bottom = self.bottom(numbers)

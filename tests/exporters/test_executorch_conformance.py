@@ -12,8 +12,9 @@ from sparsedevice.exporters.executorch.methods import FOLD_ROWS, _best, unpair
 from sparsedevice.exporters.executorch.shared import share_equal_parts
 from sparsedevice.exporters.executorch.slots import lay_out, pair_up
 from sparsedevice.packing import PackedFile
+from sparsedevice.packing.quantize import Rows
 from sparsedevice.runtime.reference import NumpyRecommender
-from tests.exporters.test_onnx_graph import rows_of, write_table
+from tests.exporters.test_onnx_graph import write_table
 from tests.runtime.conformance import CHECKS, Case, Subject, write_case
 
 # Exporting takes seconds: these cases cover every way through the program, and each is exported once.
@@ -149,6 +150,14 @@ def test_values_of_four_bits_come_back_from_their_bytes():
     assert pairs.dtype == np.int8
     assert pairs.size == values.size // 2
     np.testing.assert_array_equal(np.concatenate(unpair(torch.from_numpy(pairs)), axis=1), values)
+
+
+def rows_of(lengths, dim):
+    rng = np.random.default_rng(0)
+    columns = np.concatenate([np.sort(rng.choice(dim, n, replace=False)) for n in lengths])
+    values = rng.integers(1, 128, len(columns)).astype(np.int8)
+    indptr = np.concatenate(([0], np.cumsum(lengths)))
+    return Rows(indptr, columns.astype(np.int32), values, np.ones(len(lengths), np.float32), dim)
 
 
 @pytest.mark.parametrize(
