@@ -95,7 +95,7 @@ def export(
                 "nnz": packed.nnz,
                 "values": packed.values,
                 "layout": packed.layout,
-                "layout_reason": layout_reason(layout, packed.values, packed.dim),
+                "layout_reason": layout_reason(layout, packed.values, packed.layout),
                 "similarity": packed.similarity,
             },
             "accuracy": accuracy,

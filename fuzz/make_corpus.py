@@ -15,6 +15,8 @@ from tests.packing.small import write_small
 FORMS = [
     ("int8", "sliced"),
     ("int4", "sliced"),
+    ("int8", "wide"),
+    ("int4", "wide"),
     ("int8", "csr"),
     ("int4", "csr"),
     ("f32", "csr"),

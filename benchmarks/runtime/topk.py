@@ -2,6 +2,7 @@
 
     python benchmarks/runtime/topk.py                  # synthetic, 40,981 x 64, 90 % sparse
     python benchmarks/runtime/topk.py model.sd         # a packed file
+    python benchmarks/runtime/topk.py --dim 512 --active 16 --csr --kernels    # beside CSR and other kernels
 
 The arms take turns, so that a busy moment hits all of them. In a turn each arm is called five times: the
 first call finds the caches as the arm before left them ("cold"), the median of the others is its time
@@ -42,7 +43,7 @@ def anonymous_bytes() -> int:
     return total
 
 
-def synthetic(path: Path, n_items: int, dim: int, active: float, values: str) -> None:
+def synthetic(path: Path, n_items: int, dim: int, active: float, values: str, layout: str = "auto") -> None:
     """Rows of random length around `active`, random columns, normal values, 500 users."""
     rng = np.random.default_rng(0)
 
@@ -65,6 +66,7 @@ def synthetic(path: Path, n_items: int, dim: int, active: float, values: str) ->
         users=rows(500),
         user_ids=[str(i) for i in range(500)],
         values=values,  # type: ignore[arg-type]
+        layout=layout,
     )
 
 
@@ -169,15 +171,31 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--active", type=float, default=6.4, help="entries of a row")
     parser.add_argument("--values", default="int8", help="of the synthetic table: int8 or int4")
+    parser.add_argument("--csr", action="store_true", help="also time the synthetic table in CSR layout")
+    parser.add_argument("--kernels", action="store_true", help="also time the core's other kernels")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = arguments.file or Path(folder) / "synthetic.sd"
         if arguments.file is None:
             synthetic(path, arguments.items, arguments.dim, arguments.active, arguments.values)
-        measure(path, arguments.k, arguments.turns)
+        others = {}
+        if arguments.csr and arguments.file is None:
+            others["csr"] = Path(folder) / "csr.sd"
+            shape = arguments.items, arguments.dim, arguments.active, arguments.values
+            synthetic(others["csr"], *shape, layout="csr")
+        measure(path, arguments.k, arguments.turns, others, kernels=arguments.kernels)
 
 
-def measure(path: Path, k: int, turns: int) -> None:
+def other_cores(path: Path, others: dict[str, Path], *, kernels: bool) -> dict[str, CoreRecommender]:
+    """The same table in other files and by other kernels."""
+    found = {f"core, {name}": CoreRecommender.open(other) for name, other in others.items()}
+    for name in CoreRecommender.open(path, verify=False).kernels[:-1] if kernels else ():
+        found[f"core ({name})"] = core = CoreRecommender.open(path, verify=False)
+        core.kernel = name
+    return found
+
+
+def measure(path: Path, k: int, turns: int, others: dict[str, Path], *, kernels: bool) -> None:
     before = anonymous_bytes()
     started = time.perf_counter()
     core = CoreRecommender.open(path)
@@ -202,6 +220,8 @@ def measure(path: Path, k: int, turns: int) -> None:
     arms: dict[str, Callable[[int], object]] = {
         f"core ({core.kernel})": lambda i: core.recommend(history=histories[i], k=k, exclude="none")
     }
+    for name, other in other_cores(path, others, kernels=kernels).items():
+        arms[name] = lambda i, other=other: other.recommend(history=histories[i], k=k, exclude="none")
     if packed.n_users:
         users = [packed.user_vocabulary.ids[i % packed.n_users] for i in range(64)]  # type: ignore[union-attr]
         arms["core, user row"] = lambda i: core.recommend(user=users[i], k=k, exclude="none")

@@ -28,7 +28,7 @@ from sparsedevice.packing.format import (
     Header,
     Kind,
     build_head,
-    choose_layout,
+    can_slice,
     index_slots,
     slot_bits,
     value_bytes,
@@ -161,7 +161,7 @@ def take_head(source: Source) -> tuple[Header, Optional]:
         raise PackedFileError("body", f"unknown codes {values}, {layout}, {similarity}, {there}")
     header = Header(n_items, n_users, dim, VALUES[values], LAYOUTS[layout], SIMILARITIES[similarity], 0, 0, 0)
     if (
-        (header.layout == "sliced" and choose_layout(header.values, dim) != "sliced")
+        (header.layout == "sliced" and not can_slice(header.values))
         or (there & 2 and not n_users)
         or (there & 64 and not there & 32)
     ):
@@ -257,14 +257,13 @@ def least_bytes(content: Content) -> int:
     """A size that the file with this content is not smaller than, found without building it."""
     header, items = content.header, content.items
     lengths = np.diff(items.indptr)
-    entries = len(items.values)
+    entries, width = len(items.values), header.column_bytes
     if header.layout == "sliced":
+        width = 1
         padded = np.zeros(SLICE_ROWS * header.n_slices, np.int64)
         padded[: len(lengths)] = lengths
         entries = SLICE_ROWS * int(padded.reshape(-1, SLICE_ROWS).max(axis=1).sum())
-    size = (
-        HEADER_BYTES + 7 * ENTRY_BYTES + entries * header.column_bytes + value_bytes(header.values, entries)
-    )
+    size = HEADER_BYTES + 7 * ENTRY_BYTES + entries * width + value_bytes(header.values, entries)
     for kind, strings in content.strings.items():
         n = len(strings.pointers) - 1
         if kind is not Kind.TITLE_POINTERS:

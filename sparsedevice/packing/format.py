@@ -28,8 +28,10 @@ MAX_ITEMS = 2**31 - 1
 MAX_USERS = 2**31 - 1
 MAX_DIM = 4096
 MAX_STRING_BYTES = 65_535
-#: Up to this many columns a column id is one byte, above it two.
+#: Up to this many columns a column id is one byte; above it two, and in slices one that counts from a base.
 MAX_BYTE_DIM = 256
+#: Unit of such a base.
+BASE_COLUMNS = 16
 #: Rows of one slice of the sliced layout.
 SLICE_ROWS = 64
 
@@ -112,8 +114,12 @@ class Header:
 
     @property
     def column_bytes(self) -> int:
-        """Bytes of one column id: 1 up to 256 columns, else 2."""
+        """Bytes of one column id of rows in CSR form: 1 up to 256 columns, else 2."""
         return 1 if self.dim <= MAX_BYTE_DIM else 2
+
+    def bases(self, stored: int) -> int:
+        """Bytes of the bases of slices with ``stored`` entries: one a step above 256 columns."""
+        return stored // SLICE_ROWS if self.layout == "sliced" and self.dim > MAX_BYTE_DIM else 0
 
     @property
     def n_slices(self) -> int:
@@ -136,41 +142,38 @@ def slot_bits(n: int) -> int:
     return n.bit_length()
 
 
-def choose_layout(values: Values, dim: int) -> Layout:
-    """The layout that ``auto`` stands for: slices where the integer kernels scan them, else CSR."""
-    return "sliced" if values in ("int8", "int4") and dim <= MAX_BYTE_DIM else "csr"
+def can_slice(values: str) -> bool:
+    """Whether the format has slices of such values."""
+    return values in ("int8", "int4")
 
 
-def layout_reason(asked: str, values: str, dim: int) -> str:
+def layout_reason(asked: str, values: str, layout: Layout) -> str:
     """One sentence for people: why a file has the layout that it has.
 
     Args:
         asked: what the caller asked for: auto, csr or sliced.
         values: as in the file.
-        dim: columns of the table.
+        layout: as in the file.
     """
     if asked != "auto":
         return "it was asked for"
-    if values not in ("int8", "int4"):
+    if not can_slice(values):
         return f"slices hold int8 or int4 values, not {values}"
-    if dim > MAX_BYTE_DIM:
-        return f"slices hold at most {MAX_BYTE_DIM} columns, not {dim}"
-    return (
-        f"vector kernels score {values} values of at most {MAX_BYTE_DIM} columns 64 rows at a time in slices"
-    )
+    if layout == "csr":
+        return (
+            f"slices would be larger: above {MAX_BYTE_DIM} columns rows must use columns near one another's"
+        )
+    return f"vector kernels score {values} values 64 rows at a time in slices"
 
 
-def check_layout(values: Values, layout: Layout, dim: int) -> None:
+def check_layout(values: Values, layout: Layout) -> None:
     """Refuse a combination that the format does not have.
 
     Raises:
-        ConfigError: if the sliced layout is asked for floats or for more than 256 columns.
+        ConfigError: if the sliced layout is asked for floats.
     """
-    if layout == "sliced" and choose_layout(values, dim) != "sliced":
-        raise ConfigError(
-            f"layout 'sliced' holds int8 or int4 values of at most {MAX_BYTE_DIM} columns,"
-            f" not {values} of {dim}; use layout 'csr'"
-        )
+    if layout == "sliced" and not can_slice(values):
+        raise ConfigError(f"layout 'sliced' holds int8 or int4 values, not {values}; use layout 'csr'")
 
 
 def aligned(offset: int) -> int:
@@ -272,10 +275,8 @@ def _decode_counts(counts: list[int]) -> Header:
         nnz_users,
         nnz_seen,
     )
-    if header.layout == "sliced" and choose_layout(header.values, dim) != "sliced":
-        raise PackedFileError(
-            "codes", f"layout 'sliced' does not hold {header.values} values of {dim} columns"
-        )
+    if header.layout == "sliced" and not can_slice(header.values):
+        raise PackedFileError("codes", f"layout 'sliced' does not hold {header.values} values")
     return header
 
 
@@ -327,8 +328,8 @@ def _check_lengths(data: memoryview, header: Header, sections: Mapping[Kind, Sec
             )
     n, u, sliced = header.n_items, header.n_users, header.layout == "sliced"
     expected = {
-        Kind.ITEM_POINTERS: 4 * ((header.n_slices if sliced else n) + 1),
-        Kind.ITEM_COLUMNS: stored * header.column_bytes,
+        Kind.ITEM_POINTERS: 4 * ((header.n_slices if sliced else n) + 1) + header.bases(stored),
+        Kind.ITEM_COLUMNS: stored * (1 if sliced else header.column_bytes),
         Kind.ITEM_VALUES: value_bytes(header.values, stored),
         Kind.ITEM_SCALES: 4 * (SLICE_ROWS * header.n_slices if sliced else n),
         Kind.USER_POINTERS: 4 * (u + 1),

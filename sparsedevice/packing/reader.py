@@ -29,7 +29,7 @@ from sparsedevice.packing.format import (
 )
 from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.packing.quantize import Rows
-from sparsedevice.packing.sliced import from_slices, sign_extend, unpack_nibbles
+from sparsedevice.packing.sliced import Slices, from_slices, sign_extend, unpack_nibbles
 from sparsedevice.packing.strings import PackedStrings, PackedVocabulary
 
 _DTYPES = {"f32": np.dtype("<f4"), "f16": np.dtype("<f2"), "int8": np.dtype("i1"), "int4": np.dtype("u1")}
@@ -129,11 +129,20 @@ class PackedFile:
         scales = self.section(Kind.ITEM_SCALES, "<f4")[: self.n_items]
         if self.layout == "csr":
             return self._csr(Kind.ITEM_POINTERS, scales)
-        pointers = self.section(Kind.ITEM_POINTERS, "<u4")
-        stored = self.section(Kind.ITEM_VALUES)
+        return Rows(*from_slices(self.slices, self.n_items), scales, self.dim)
+
+    @property
+    def slice_pointers(self) -> NDArray[np.uint32]:
+        """First step of each slice, uint32[n_slices + 1]; the layout must be sliced."""
+        return self.section(Kind.ITEM_POINTERS)[: 4 * (self.header.n_slices + 1)].view("<u4")
+
+    @property
+    def slices(self) -> Slices:
+        """Item rows as they lie in slices (int4 as int8); the layout must be sliced, the pointers sound."""
+        pointers, stored = self.slice_pointers, self.section(Kind.ITEM_VALUES)
         values = unpack_nibbles(stored, pointers) if self.values == "int4" else stored.view(np.int8)
-        csr = from_slices(pointers, self.section(Kind.ITEM_COLUMNS), values, self.n_items)
-        return Rows(*csr, scales, self.dim)
+        bases = self.section(Kind.ITEM_POINTERS)[4 * len(pointers) :]
+        return Slices(pointers, self.section(Kind.ITEM_COLUMNS), values, bases)
 
     @cached_property
     def user_rows(self) -> Rows | None:
@@ -293,7 +302,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
     packed = PackedFile.open(path)
     stored = packed.nnz
     if packed.layout == "sliced":
-        stored = SLICE_ROWS * int(packed.section(Kind.ITEM_POINTERS, "<u4")[-1])
+        stored = SLICE_ROWS * int(packed.slice_pointers[-1])
     return {
         "bytes": len(packed.data),
         "version": VERSION,

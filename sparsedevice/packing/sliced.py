@@ -6,37 +6,108 @@ one if ``L & 1``. Within a block entry ``e`` of lane ``r`` lies at ``width * r +
 stand together because dot-product instructions (VPDPBUSD, SDOT) sum four bytes into one 32-bit lane.
 Rows shorter than ``L`` end in padding: column 0, value 0.
 
+Above 256 columns a byte counts from the *base* of its group of four steps, in units of 16 columns. A row that
+has no entry within the 256 columns from there on waits, with padding, and ``L`` may be longer than any row.
+
 int4 values lie in units of 128 entries (64 for a last block of one entry a row): byte ``j`` of a unit has
 entry ``j`` in its low and entry ``j + half a unit`` in its high four bits.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from sparsedevice.packing.format import SLICE_ROWS
+from sparsedevice.packing.format import BASE_COLUMNS, MAX_BYTE_DIM, SLICE_ROWS
 from sparsedevice.packing.quantize import Rows, row_blocks
 
+#: Steps that share a base.
+BASE_STEPS = 4
 
-def to_slices(rows: Rows) -> tuple[NDArray[np.uint32], NDArray[np.uint8], NDArray[np.int8]]:
-    """Pointers uint32[n_slices + 1] in steps, columns uint8[64 * steps], values int8[64 * steps]."""
+
+@dataclass(frozen=True, eq=False)
+class Slices:
+    """Rows of integers laid out in slices.
+
+    Attributes:
+        pointers: uint32[n_slices + 1], first step of each slice.
+        columns: uint8[64 * steps].
+        values: int8[64 * steps].
+        bases: uint8[steps], in units of 16 columns; empty up to 256 columns.
+    """
+
+    pointers: NDArray[np.uint32]
+    columns: NDArray[np.uint8]
+    values: NDArray[np.int8]
+    bases: NDArray[np.uint8]
+
+
+def to_slices(rows: Rows) -> Slices:
+    """Lay rows out, each slice with as few steps as its rows need."""
     lengths = np.diff(rows.indptr)
-    n_slices = -(-len(lengths) // SLICE_ROWS)
-    padded = np.zeros(n_slices * SLICE_ROWS, np.int64)
+    padded = np.zeros(-(-len(lengths) // SLICE_ROWS) * SLICE_ROWS, np.int64)
     padded[: len(lengths)] = lengths
-    steps = padded.reshape(n_slices, SLICE_ROWS).max(axis=1)
+    steps = padded.reshape(-1, SLICE_ROWS).max(axis=1)
+    places: NDArray[np.uint16] | None = None
+    bases = np.empty(0, np.uint8)
+    if rows.dim > MAX_BYTE_DIM:
+        steps, places, bases = _windows(rows)
     pointers = np.concatenate(([0], np.cumsum(steps)))
     columns = np.zeros(SLICE_ROWS * pointers[-1], np.uint8)
     values = np.zeros(SLICE_ROWS * pointers[-1], np.int8)
     for first, last in row_blocks(len(lengths)):
         part = slice(int(rows.indptr[first]), int(rows.indptr[last]))
         owner = np.repeat(np.arange(first, last), lengths[first:last])
-        place = np.arange(part.start, part.stop) - rows.indptr[owner]
+        base: NDArray[np.int64] | int = 0
+        if places is None:
+            place = np.arange(part.start, part.stop) - rows.indptr[owner]
+        else:
+            place = places[part].astype(np.int64)
+            base = BASE_COLUMNS * bases[pointers[owner // SLICE_ROWS] + place].astype(np.int64)
         at = entry_offsets(pointers, owner, place)
-        columns[at] = rows.columns[part]
+        columns[at] = rows.columns[part] - base
         values[at] = rows.values[part]
-    return pointers.astype(np.uint32), columns, values
+    return Slices(pointers.astype(np.uint32), columns, values, bases)
+
+
+def _windows(rows: Rows) -> tuple[NDArray[np.int64], NDArray[np.uint16], NDArray[np.uint8]]:
+    """Steps of each slice, the step of each entry, and the base of each step.
+
+    Four steps after four steps, the base is that of the lowest column that a row of the slice still has, and
+    each row gives up to four entries of the 256 columns from there on.
+    """
+    n_rows = len(rows.indptr) - 1
+    n_slices = -(-n_rows // SLICE_ROWS)
+    ahead = np.zeros(n_slices * SLICE_ROWS, np.int64)
+    ahead[:n_rows] = rows.indptr[:-1]
+    ends = np.zeros_like(ahead)
+    ends[:n_rows] = rows.indptr[1:]
+    last = max(len(rows.columns) - 1, 0)
+    far = np.int64(1 << 62)  # damaged rows may name any column
+    steps = np.zeros(n_slices, np.int64)
+    places = np.zeros(len(rows.columns), np.uint16)
+    groups: list[NDArray[np.uint8]] = []
+    while (ahead < ends).any():
+        going = np.where(ahead < ends, rows.columns[np.minimum(ahead, last)], far)
+        lowest = going.reshape(-1, SLICE_ROWS).min(axis=1)
+        base = np.where(lowest < far, lowest // BASE_COLUMNS, 0)
+        limit = np.repeat(BASE_COLUMNS * base + MAX_BYTE_DIM, SLICE_ROWS)
+        given = np.zeros_like(ahead)
+        for _ in range(BASE_STEPS):
+            row = np.flatnonzero((ahead < ends) & (rows.columns[np.minimum(ahead, last)] < limit))
+            places[ahead[row]] = BASE_STEPS * len(groups) + given[row]
+            ahead[row] += 1
+            given[row] += 1
+        most = given.reshape(-1, SLICE_ROWS).max(axis=1)
+        steps = np.where(most > 0, BASE_STEPS * len(groups) + most, steps)
+        groups.append(base.astype(np.uint8))
+    if not groups:
+        return steps, places, np.empty(0, np.uint8)
+    owner = np.repeat(np.arange(n_slices), steps)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(steps) - steps, steps)
+    return steps, places, np.stack(groups)[place // BASE_STEPS, owner]
 
 
 def entry_offsets(
@@ -53,19 +124,25 @@ def entry_offsets(
     return SLICE_ROWS * pointers[slice_] + inside
 
 
-def from_slices(
-    pointers: NDArray[np.uint32], columns: NDArray[np.uint8], values: NDArray[np.int8], n_rows: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int8]]:
-    """Back to CSR: indptr int64[n_rows + 1], columns int32[nnz], values int8[nnz]; padding left out."""
-    starts = pointers.astype(np.int64)
+def entries(slices: Slices, n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int8]]:
+    """Row, column and value of each entry of the first ``n_rows`` rows, in order; padding has the value 0."""
+    starts = slices.pointers.astype(np.int64)
     steps = np.repeat(np.diff(starts), SLICE_ROWS)[:n_rows]
     row = np.repeat(np.arange(n_rows), steps)
     place = np.arange(len(row)) - np.repeat(np.cumsum(steps) - steps, steps)
     at = entry_offsets(starts, row, place)
-    kept = values[at] != 0
+    columns = slices.columns[at].astype(np.int32)
+    if len(slices.bases):
+        columns += BASE_COLUMNS * slices.bases[starts[row // SLICE_ROWS] + place].astype(np.int32)
+    return row, columns, slices.values[at]
+
+
+def from_slices(slices: Slices, n_rows: int) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int8]]:
+    """Back to CSR: indptr int64[n_rows + 1], columns int32[nnz], values int8[nnz]; padding left out."""
+    row, columns, values = entries(slices, n_rows)
+    kept = values != 0
     lengths = np.bincount(row[kept], minlength=n_rows)
-    indptr = np.concatenate(([0], np.cumsum(lengths)))
-    return indptr, columns[at][kept].astype(np.int32), values[at][kept]
+    return np.concatenate(([0], np.cumsum(lengths))), columns[kept], values[kept]
 
 
 def pack_nibbles(values: NDArray[np.int8], pointers: NDArray[np.uint32]) -> NDArray[np.uint8]:

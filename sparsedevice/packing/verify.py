@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from sparsedevice.errors import PackedFileError
 from sparsedevice.packing.bits import unpack_bits
 from sparsedevice.packing.format import (
+    BASE_COLUMNS,
     ENTRY_BYTES,
     HEADER_BYTES,
+    MAX_BYTE_DIM,
     MAX_STRING_BYTES,
     SLICE_ROWS,
     Kind,
@@ -19,7 +21,7 @@ from sparsedevice.packing.format import (
 )
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.reader import PackedFile, parse_metadata
-from sparsedevice.packing.sliced import entry_offsets, unpack_nibbles
+from sparsedevice.packing.sliced import BASE_STEPS, Slices, entries
 from sparsedevice.packing.strings import first_slot
 
 
@@ -75,6 +77,11 @@ def _check_padding(packed: PackedFile) -> None:
 
 def _check_pointers(packed: PackedFile, kind: Kind, total: int) -> NDArray[np.int64]:
     pointers = packed.section(kind, "<u4").astype(np.int64)
+    _check_rise(pointers, kind, total)
+    return pointers
+
+
+def _check_rise(pointers: NDArray[np.int64], kind: Kind, total: int) -> None:
     if pointers[0] != 0 or pointers[-1] != total:
         raise PackedFileError(
             "pointers", f"{kind.name} runs from {pointers[0]} to {pointers[-1]}, not 0 to {total}"
@@ -82,7 +89,6 @@ def _check_pointers(packed: PackedFile, kind: Kind, total: int) -> NDArray[np.in
     falls = np.flatnonzero(np.diff(pointers) < 0)
     if len(falls):
         raise PackedFileError("pointers", f"{kind.name} falls after row {falls[0]}")
-    return pointers
 
 
 def _check_rows(packed: PackedFile, rows: Rows, name: str) -> None:
@@ -117,28 +123,22 @@ def _check_scales(packed: PackedFile, kind: Kind) -> None:
 
 
 def _check_slices(packed: PackedFile) -> None:
-    columns = packed.section(Kind.ITEM_COLUMNS)
-    pointers = _check_pointers(packed, Kind.ITEM_POINTERS, len(columns) // SLICE_ROWS)
+    pointers = packed.slice_pointers.astype(np.int64)
+    _check_rise(pointers, Kind.ITEM_POINTERS, len(packed.section(Kind.ITEM_COLUMNS)) // SLICE_ROWS)
     steps = np.diff(pointers)
     if len(steps) and int(steps.max()) > packed.dim:
         raise PackedFileError("pointers", f"a slice has {steps.max()} steps, more than {packed.dim} columns")
-    stored = packed.section(Kind.ITEM_VALUES)
-    values = (
-        unpack_nibbles(stored, pointers.astype(np.uint32))
-        if packed.values == "int4"
-        else stored.view(np.int8)
-    )
+    slices = packed.slices
+    wide = packed.dim > MAX_BYTE_DIM
+    if wide:
+        _check_bases(packed, slices)
     n_lanes = SLICE_ROWS * packed.header.n_slices
-    lane_steps = np.repeat(steps, SLICE_ROWS)
-    row = np.repeat(np.arange(n_lanes), lane_steps)
-    place = np.arange(len(row)) - np.repeat(np.cumsum(lane_steps) - lane_steps, lane_steps)
-    at = entry_offsets(pointers, row, place)
-    columns, values = columns[at].astype(np.int32), values[at]
+    row, columns, values = entries(slices, n_lanes)
     real = values != 0
-    if columns[~real].any():
+    if slices.columns[slices.values == 0].any():
         raise PackedFileError("padding", "padding inside a slice has a column that is not 0")
     follows = np.diff(row) == 0
-    if (follows & ~real[:-1] & real[1:]).any():
+    if not wide and (follows & ~real[:-1] & real[1:]).any():
         raise PackedFileError("padding", "a row of a slice goes on after its padding")
     if real[row >= packed.n_items].any():
         raise PackedFileError("padding", "the rows after the last item are not empty")
@@ -148,13 +148,26 @@ def _check_slices(packed: PackedFile) -> None:
         )
     counts = np.bincount(row[real], minlength=n_lanes)
     longest = counts.reshape(-1, SLICE_ROWS).max(axis=1)
-    if (longest != steps).any():
+    if not wide and (longest != steps).any():
         raise PackedFileError(
             "pointers", f"slice {np.flatnonzero(longest != steps)[0]} has more steps than its rows"
         )
     indptr = np.concatenate(([0], np.cumsum(counts)))
     scales = packed.section(Kind.ITEM_SCALES, "<f4")
     _check_rows(packed, Rows(indptr, columns[real], values[real], scales, packed.dim), "item")
+
+
+def _check_bases(packed: PackedFile, slices: Slices) -> None:
+    starts = slices.pointers.astype(np.int64)
+    owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    step = np.arange(len(owner))
+    first = step - (step - starts[owner]) % BASE_STEPS
+    bad = (slices.bases != slices.bases[first]) | (BASE_COLUMNS * slices.bases.astype(np.int64) >= packed.dim)
+    if bad.any():
+        raise PackedFileError(
+            "columns",
+            f"the base of step {np.flatnonzero(bad)[0]} is not its group's, or not below {packed.dim} columns",
+        )
 
 
 def _check_seen(packed: PackedFile) -> None:

@@ -16,6 +16,7 @@ from sparsedevice.errors import ConfigError
 from sparsedevice.files import atomic_file
 from sparsedevice.packing.fold_in import FoldIn, encode_rule
 from sparsedevice.packing.format import (
+    MAX_BYTE_DIM,
     MAX_DIM,
     MAX_ITEMS,
     MAX_USERS,
@@ -28,8 +29,8 @@ from sparsedevice.packing.format import (
     Similarity,
     Values,
     build_head,
+    can_slice,
     check_layout,
-    choose_layout,
 )
 from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.packing.quantize import Rows, quantize
@@ -83,7 +84,8 @@ def pack(
 ) -> PackedInfo:
     """Write a packed file; the same arguments give the same bytes.
 
-    Items are reordered, longest row first (stable). From there on *row* means the file's row.
+    Items are reordered, longest row first (stable; above 256 columns those that use like parts of the columns
+    side by side). From there on *row* means the file's row.
 
     Args:
         path: the file to write; an existing one is replaced at once, not in parts.
@@ -94,7 +96,7 @@ def pack(
         user_ids: one distinct id for each row of ``users``.
         seen: CSR [n_users, n_items] in the row order of ``items``: what each user is not shown again.
         values: f32, f16, int8 or int4.
-        layout: csr, sliced, or auto: slices for int8 and int4 of at most 256 columns, else csr.
+        layout: csr, sliced, or auto: slices for int8 and int4 where they are no larger than csr, else csr.
         similarity: cosine or dot.
         fold_in: how a history becomes a query, in the row order of ``items``.
         network: makes scores of pairs of rows; the C core and the readers over it refuse such a file.
@@ -106,14 +108,14 @@ def pack(
     """
     n_items, dim = items.shape
     _check_arguments(items, item_ids, titles, users, user_ids, seen, values, similarity)
-    chosen: Layout = _layout(layout, values, dim)
+    _check_layout(layout, values)
     fold_in = fold_in or FoldIn()
     fold_in.check(n_items, dim, similarity)
 
     rows = quantize(items, values, similarity, name="item")
-    order = np.argsort(-np.diff(rows.indptr), kind="stable")
+    order = _row_order(rows)
     rows = rows.take(order)
-    parts = item_parts(rows, chosen, values)
+    chosen, parts = _laid_out(rows, layout, values)
     parts |= dict(zip(
         (Kind.ITEM_ID_POINTERS, Kind.ITEM_ID_BYTES, Kind.ITEM_ID_INDEX),
         pack_vocabulary([item_ids[i] for i in order], "item id"), strict=True,
@@ -190,15 +192,36 @@ def _check_arguments(  # noqa: C901 (one line for each thing that can be wrong)
         raise ConfigError(f"seen has shape {seen.shape}; these tables need {(users.shape[0], n_items)}")
 
 
-def _layout(layout: str, values: Values, dim: int) -> Layout:
-    if layout == "auto":
-        return choose_layout(values, dim)
-    if layout == "csr":
-        return "csr"
+def _check_layout(layout: str, values: Values) -> None:
     if layout == "sliced":
-        check_layout(values, "sliced", dim)
-        return "sliced"
-    raise ConfigError(f"layout {layout!r} is unknown; use auto, csr or sliced")
+        check_layout(values, "sliced")
+    elif layout not in ("auto", "csr"):
+        raise ConfigError(f"layout {layout!r} is unknown; use auto, csr or sliced")
+
+
+def _row_order(rows: Rows) -> NDArray[np.int64]:
+    """Longest row first; above 256 columns then by how many entries each quarter of the columns has.
+
+    There entries of neighbours stand side by side only where their columns are near one another.
+    """
+    keys = [-np.diff(rows.indptr)]
+    if rows.dim > MAX_BYTE_DIM:
+        quarter = (4 * rows.columns.astype(np.int64) // rows.dim).astype(np.int8)
+        for i in range(3):
+            keys.append(-np.diff(np.concatenate(([0], np.cumsum(quarter == i)))[rows.indptr]))
+    return np.lexsort(keys[::-1])
+
+
+def _laid_out(rows: Rows, layout: str, values: Values) -> tuple[Layout, dict[Kind, bytes]]:
+    """The sections of the item rows in the layout asked for."""
+    if layout == "csr" or not can_slice(values):
+        return "csr", item_parts(rows, "csr", values)
+    sliced = item_parts(rows, "sliced", values)
+    if layout == "auto" and rows.dim > MAX_BYTE_DIM:
+        csr = item_parts(rows, "csr", values)
+        if sum(map(len, csr.values())) < sum(map(len, sliced.values())):
+            return "csr", csr
+    return "sliced", sliced
 
 
 def item_parts(rows: Rows, layout: Layout, values: Values) -> dict[Kind, bytes]:
@@ -211,13 +234,13 @@ def item_parts(rows: Rows, layout: Layout, values: Values) -> dict[Kind, bytes]:
             Kind.ITEM_VALUES: stored,
             Kind.ITEM_SCALES: scales,
         }
-    slice_pointers, slice_columns, slice_values = to_slices(rows)
-    padded = np.ones(SLICE_ROWS * (len(slice_pointers) - 1), "<f4")
+    slices = to_slices(rows)
+    padded = np.ones(SLICE_ROWS * (len(slices.pointers) - 1), "<f4")
     padded[: len(rows.scales)] = rows.scales
-    packed = slice_values if values == "int8" else pack_nibbles(slice_values, slice_pointers)
+    packed = slices.values if values == "int8" else pack_nibbles(slices.values, slices.pointers)
     return {
-        Kind.ITEM_POINTERS: slice_pointers.astype("<u4").tobytes(),
-        Kind.ITEM_COLUMNS: slice_columns.tobytes(),
+        Kind.ITEM_POINTERS: slices.pointers.astype("<u4").tobytes() + slices.bases.tobytes(),
+        Kind.ITEM_COLUMNS: slices.columns.tobytes(),
         Kind.ITEM_VALUES: packed.tobytes(),
         Kind.ITEM_SCALES: padded.tobytes(),
     }
@@ -237,7 +260,7 @@ def user_parts(rows: Rows, values: Values) -> dict[Kind, bytes]:
 def _csr_parts(rows: Rows, values: Values) -> tuple[bytes, bytes, bytes, bytes]:
     if rows.indptr[-1] > 0xFFFFFFFF:
         raise ConfigError(f"{rows.indptr[-1]} entries; a packed file holds 2^32-1 at most")
-    columns = rows.columns.astype("<u1" if rows.dim <= 256 else "<u2")
+    columns = rows.columns.astype("<u1" if rows.dim <= MAX_BYTE_DIM else "<u2")
     stored = rows.values
     if values == "int4":
         even = np.zeros(-(-len(stored) // 2) * 2, np.int8)

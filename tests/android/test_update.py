@@ -25,8 +25,6 @@ def pairs(tmp: Path):
     """Files of every form and size, and what becomes of them."""
     for i, (form, other) in enumerate(product(FORMS, FORMS)):
         dims = ((16, 16), (16, 20), (300, 300))[i % 3]
-        if dims[0] > 256:
-            form, other = (form[0], "csr"), (other[0], "csr")
         sizes = (3 + 11 * i % 80, 1 + 17 * i % 80)
         for j, (which, n) in enumerate(zip((form, other), sizes, strict=True)):
             rest = bool(i & 1 << j)

@@ -15,14 +15,18 @@ from sparsedevice.packing import FoldIn, PackedInfo, Ridge, Steps, Tower, pack
 from sparsedevice.packing.format import ENTRY_BYTES, HEADER_BYTES, Kind, decode_head
 
 N_ITEMS, N_USERS, DIM = 70, 5, 12
+#: Of the layout "wide": slices whose columns count from bases.
+WIDE_DIM = 320
 
 
-def small_tables() -> tuple[sp.csr_array, sp.csr_array, sp.csr_array]:
+def small_tables(dim: int = DIM) -> tuple[sp.csr_array, sp.csr_array, sp.csr_array]:
     """Items, users and seen lists, the same on every machine."""
-    row, column = np.indices((N_ITEMS, DIM))
-    items = ((row * 7 + column * 5) % 11 - 5) * ((row + column) % 3 == 0)
-    row, column = np.indices((N_USERS, DIM))
-    users = ((row * 5 + column * 3) % 7 - 3) * ((row + column) % 2 == 0)
+    row, column = np.indices((N_ITEMS, dim))
+    shift = row if dim == DIM else 11 * (row % 7)  # rows that share columns
+    items = ((row * 7 + column * 5) % 11 - 5) * ((shift + column) % (dim // 4) == 0)
+    row, column = np.indices((N_USERS, dim))
+    shift, every = (row, 2) if dim == DIM else (11 * row, dim // 4)
+    users = ((row * 5 + column * 3) % 7 - 3) * ((shift + column) % every == 0)
     seen = np.add.outer(np.arange(N_USERS), np.arange(N_ITEMS)) % 13 == 0
     return sp.csr_array(items.astype(np.float32)), sp.csr_array(users.astype(np.float32)), sp.csr_array(seen)
 
@@ -35,10 +39,14 @@ def write_small(
     similarity: str = "cosine",
     tower: bool = False,
 ) -> PackedInfo:
-    """Write the small file: with a tower, else with steps for cosine and ridge for dot."""
-    items, users, seen = small_tables()
+    """Write the small file: with a tower, else with steps for cosine and ridge for dot.
+
+    With the layout "wide" it is slices of a wide table, without a matrix.
+    """
+    wide = layout == "wide"
+    items, users, seen = small_tables(WIDE_DIM if wide else DIM)
     weights = (1 + np.arange(N_ITEMS) % 3).astype(np.float32)
-    matrix = (np.eye(DIM) + np.eye(DIM, k=1) / 4).astype(np.float32)
+    matrix = None if wide else (np.eye(DIM) + np.eye(DIM, k=1) / 4).astype(np.float32)
     rule: Ridge | Steps | Tower = Steps(4, 16, 1.0, 8.0, 1.25) if similarity == "cosine" else Ridge(2.0, 4)
     if tower:
         rule = small_tower()
@@ -51,7 +59,7 @@ def write_small(
         user_ids=[str(100 - i) for i in range(N_USERS)],
         seen=seen,
         values=values,  # type: ignore[arg-type]
-        layout=layout,
+        layout="sliced" if wide else layout,
         similarity=similarity,  # type: ignore[arg-type]
         fold_in=FoldIn(weights, matrix, rule),
         metadata={"model": "mf", "note": '"quoted" \\ é'},

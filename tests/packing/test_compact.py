@@ -91,7 +91,7 @@ def test_any_file(tmp_path_factory, seed, form, dim, ids, most):
         table(np.random.default_rng(seed), len(ids), dim, 0, min(most, dim)),
         item_ids=ids,
         values=values,
-        layout="csr" if dim > 256 else layout,
+        layout=layout,
         similarity=similarity,
     )
     round_trip(path)

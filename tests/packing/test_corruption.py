@@ -17,6 +17,7 @@ from tests.packing.small import with_checksums, write_small
 FORMS = [
     ("int8", "sliced"),
     ("int4", "sliced"),
+    ("int8", "wide"),
     ("int8", "csr"),
     ("int4", "csr"),
     ("f32", "csr"),

@@ -113,9 +113,8 @@ def test_any_two_files(tmp_path_factory, seeds, forms, same_form, sizes, rest, u
     forms = (forms[0], forms[0]) if same_form else forms
     paths = []
     for i in (0, 1):
-        form = (forms[i][0], "csr") if dim[i] > 256 else forms[i]
         paths.append(
-            write(tmp / f"{i}.sd", seeds[i], form, n=sizes[i], dim=dim[i], rest=rest[i], users=users[i])
+            write(tmp / f"{i}.sd", seeds[i], forms[i], n=sizes[i], dim=dim[i], rest=rest[i], users=users[i])
         )
     round_trip(tmp, *paths)
 

@@ -19,7 +19,7 @@ from tests.packing.small import DIM, N_ITEMS, small_tables, write_small
 @st.composite
 def tables(draw):
     """Small tables with integer values within int4, so that quantisation can be undone exactly."""
-    n, dim = draw(st.integers(1, 150)), draw(st.sampled_from([1, 3, 16, 64, 65, 130, 256]))
+    n, dim = draw(st.integers(1, 150)), draw(st.sampled_from([1, 3, 16, 64, 65, 130, 256, 257, 700, 4096]))
     seed = draw(st.integers(0, 2**32 - 1))
     rng = np.random.default_rng(seed)
     dense = rng.integers(-7, 8, (n, dim)) * (rng.random((n, dim)) < draw(st.floats(0, 1)))
@@ -30,12 +30,15 @@ def tables(draw):
 @settings(max_examples=60, deadline=None)
 def test_slices_round_trip(table):
     rows = quantize(table, "int4", "dot", name="item")
-    pointers, columns, values = to_slices(rows)
-    assert len(columns) == len(values) == 64 * int(pointers[-1])
-    packed = pack_nibbles(values, pointers)
-    assert 2 * len(packed) == len(values)
-    assert (unpack_nibbles(packed, pointers) == values).all()
-    indptr, back_columns, back_values = from_slices(pointers, columns, values, table.shape[0])
+    slices = to_slices(rows)
+    steps = np.diff(slices.pointers.astype(np.int64))
+    assert len(slices.columns) == len(slices.values) == 64 * steps.sum()
+    assert len(slices.bases) == (steps.sum() if table.shape[1] > 256 else 0)
+    assert (steps <= table.shape[1]).all()
+    packed = pack_nibbles(slices.values, slices.pointers)
+    assert 2 * len(packed) == len(slices.values)
+    assert (unpack_nibbles(packed, slices.pointers) == slices.values).all()
+    indptr, back_columns, back_values = from_slices(slices, table.shape[0])
     assert (indptr == rows.indptr).all()
     assert (back_columns == rows.columns).all()
     assert (back_values == rows.values).all()
@@ -207,12 +210,21 @@ def test_writer_refuses_values_too_large_for_f16(tmp_path):
         pack(tmp_path / "x.sd", sp.csr_array(np.array([[1e6]], np.float32)), item_ids=["a"], values="f16")
 
 
-def test_wide_tables_are_csr(tmp_path):
-    table = sp.random_array(
-        (50, 700), density=0.05, rng=np.random.default_rng(0), dtype=np.float32, format="csr"
+def test_wide_tables_are_sliced_where_that_is_no_larger(tmp_path):
+    rng = np.random.default_rng(0)
+    columns = np.sort(rng.integers(0, 43, (640, 16)) + 43 * np.arange(16) * 128 // 43 // 2, axis=1)
+    close = sp.csr_array(
+        (np.ones(640 * 16, np.float32), columns.ravel(), 16 * np.arange(641)), shape=(640, 2048)
     )
-    info = pack(tmp_path / "x.sd", table, item_ids=[str(i) for i in range(50)])
-    assert info.layout == "csr"
-    assert inspect(tmp_path / "x.sd")["sections"]["item_columns"]["bytes"] == 2 * info.nnz
-    with pytest.raises(ConfigError, match="use layout 'csr'"):
-        pack(tmp_path / "x.sd", table, item_ids=[str(i) for i in range(50)], layout="sliced")
+    far = sp.random_array((640, 2048), density=0.005, rng=rng, dtype=np.float32, format="csr")
+    for table, layout in ((close, "sliced"), (far, "csr")):
+        ids = [str(i) for i in range(640)]
+        info = pack(tmp_path / "x.sd", table, item_ids=ids)
+        assert info.layout == layout
+        items = PackedFile.open(tmp_path / "x.sd").items
+        sizes = []
+        for other in ("csr", "sliced"):
+            sizes.append(pack(tmp_path / "y.sd", table, item_ids=ids, layout=other).file_bytes)
+            assert (PackedFile.open(tmp_path / "y.sd").items != items).nnz == 0
+        assert info.file_bytes == min(sizes)
+        assert inspect(tmp_path / "x.sd")["padding"] < 0.5

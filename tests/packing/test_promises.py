@@ -14,6 +14,7 @@ from sparsedevice.errors import PackedFileError
 from sparsedevice.packing import PackedFile
 from sparsedevice.packing.bits import pack_bits
 from sparsedevice.packing.format import HEADER_BYTES, Kind
+from sparsedevice.packing.sliced import entries, entry_offsets
 from sparsedevice.runtime.core import CoreRecommender
 from tests.packing.small import patched, place, with_header_checksum, write_small
 
@@ -91,6 +92,25 @@ def rule(kind: int, count: int, rows: int, first: float, second: float, third: f
     return body(Kind.FOLD_RULE, 0, u32(kind, count, rows) + f32(first) + f32(second) + f32(third))
 
 
+def first_waiting(data: bytes) -> int:
+    """Place of a row's padding before its last entry, in the first slice of the wide file."""
+    packed = PackedFile(data)
+    row, _, values = entries(packed.slices, 64)
+    steps = int(packed.slice_pointers[1])
+    for i in np.flatnonzero((values[:-1] == 0) & (values[1:] != 0) & (np.diff(row) == 0)):
+        lane, step = int(row[i]), int(i - steps * row[i])
+        return int(
+            entry_offsets(packed.slice_pointers.astype(np.int64), np.array([lane]), np.array([step]))[0]
+        )
+    raise AssertionError("no row waits")
+
+
+def waiting_column(data: bytes) -> bytes:
+    return patched(data, Kind.ITEM_COLUMNS, first_waiting(data), b"\x01")
+
+
+#: Where the bases of the small wide file begin, which has two slices, and the last of them.
+BASES = 4 * 3
 NAN, INF = float("nan"), float("inf")
 # The small file has steps: 2, 4, 16, 1.0, 8.0, 1.25.
 BROKEN_RULES = [
@@ -178,6 +198,12 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("columns", "int8", "sliced", body(Kind.ITEM_COLUMNS, 3, b"\xff")),
     ("columns", "int8", "csr", body(Kind.ITEM_COLUMNS, 0, b"\x0c")),
     ("columns", "int8", "sliced", swap_columns),
+    ("lengths", "int8", "wide", head(24, u32(256))),
+    ("columns", "int8", "wide", body(Kind.ITEM_POINTERS, BASES, b"\x01")),
+    ("columns", "int8", "wide", body(Kind.ITEM_POINTERS, BASES, 4 * b"\x14")),
+    ("columns", "int4", "wide", body(Kind.ITEM_POINTERS, BASES, 4 * b"\x13")),
+    ("pointers", "int8", "wide", body(Kind.ITEM_POINTERS, 4, u32(2**32 - 1))),
+    ("padding", "int8", "wide", waiting_column),
     ("values", "int8", "csr", body(Kind.ITEM_VALUES, 0, b"\x80")),
     ("values", "int8", "csr", body(Kind.ITEM_VALUES, 0, b"\x00")),
     ("values", "int8", "sliced", body(Kind.ITEM_VALUES, 0, b"\x80")),

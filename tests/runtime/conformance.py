@@ -49,6 +49,7 @@ class Case:
 INTEGER, EVERY = ("int8", "int4"), ("f32", "f16", "int8", "int4")
 CASES = [
     *(Case(dim=dim, values=values) for dim in (1, 5, 64, 100, 128, 256) for values in INTEGER),
+    *(Case(dim=dim, values=values, layout="sliced") for dim in (260, 700) for values in INTEGER),
     *(Case(layout="csr", values=values, dim=dim) for values in EVERY for dim in (7, 300)),
     *(Case(similarity="dot", values=values, fold_in="weights") for values in EVERY),
     *(Case(fold_in="matrix", values=values, dim=33) for values in ("f32", "int8")),
@@ -57,6 +58,7 @@ CASES = [
     Case(fold_in="ridge+matrix", values="int4", dim=20, similarity="dot"),
     Case(fold_in="steps+weights", values="int4", dim=300),
     Case(fold_in="steps+matrix", values="int4", dim=300),
+    Case(fold_in="steps", dim=300, layout="sliced"),
     Case(fold_in="steps", n_items=50),
     *(Case(fold_in="tower", values=values, dim=40) for values in ("f32", "int8")),
     Case(fold_in="tower+weights+matrix", values="int4", dim=300, similarity="dot"),

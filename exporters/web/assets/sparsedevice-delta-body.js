@@ -76,7 +76,7 @@ export function readBody(base, source) {
   if (nItems < 1 || nItems >= 2 ** 31 || nUsers >= 2 ** 31 || dim < 1 || dim > 4096) {
     throw bodyError(`${nItems} items, ${nUsers} users, ${dim} columns`);
   }
-  const unfit = (layout === 1 && (values < 2 || dim > 256)) || (there & 2 && !nUsers) || (there & 64 && !(there & 32));
+  const unfit = (layout === 1 && values < 2) || (there & 2 && !nUsers) || (there & 64 && !(there & 32));
   if (values > 3 || layout > 1 || similarity > 1 || there > 127 || unfit) {
     throw bodyError("unknown codes, or codes that do not go together");
   }

@@ -7,6 +7,7 @@ const HEADER_BYTES = 64;
 const ENTRY_BYTES = 24;
 const KINDS = 23;
 const SLICE = 64;
+const BASE = 16; /* unit of the bases of columns in slices of more than 256 */
 const BYTE_ORDER = 0x0a0b0c0d;
 const [F32, F16, , INT4] = [0, 1, 2, 3];
 const [ITEMS, USERS, SEEN, USER_IDS] = [1, 5, 9, 14];
@@ -89,7 +90,9 @@ export class PackedReader {
   }
 
   #slices() {
-    const [starts, columns, stored] = [this.words(1), this.bytes(2), this.bytes(3)];
+    const [pointers, columns, stored] = [this.bytes(1).slice(), this.bytes(2), this.bytes(3)];
+    const starts = new Uint32Array(pointers.buffer, 0, Math.ceil(this.nItems / SLICE) + 1);
+    const bases = pointers.subarray(starts.byteLength);
     const rows = { pointers: new Uint32Array(this.nItems + 1), columns: [], values: [] };
     for (let row = 0; row < this.nItems; row++) {
       const slice = Math.floor(row / SLICE);
@@ -98,11 +101,10 @@ export class PackedReader {
         const offset = sliceOffset(steps, row % SLICE, i);
         const [byte, shift] = nibbleAt(steps, offset);
         const value = this.values === INT4 ? extend(stored[begin / 2 + byte] >> shift) : stored[begin + offset];
-        if (!value) {
-          break;
+        if (value) {
+          rows.columns.push(columns[begin + offset] + BASE * (bases[begin / SLICE + i] ?? 0));
+          rows.values.push(value);
         }
-        rows.columns.push(columns[begin + offset]);
-        rows.values.push(value);
       }
       rows.pointers[row + 1] = rows.values.length;
     }
@@ -180,26 +182,64 @@ function rowParts({ pointers, columns, values, scales }, { dim, values: coding }
   return [pointers, narrow, stored, scales].map(asBytes);
 }
 
-function sliceParts({ pointers, columns, values, scales }, { nItems, values: coding }, most) {
-  const starts = new Uint32Array(Math.ceil(nItems / SLICE) + 1);
+/* The step of a slice that each entry stands at: its place in the row; or, above 256 columns, four steps
+   after four, whose base is that of the lowest column that a row still has, up to four entries of the 256
+   columns from there on. */
+function placeEntries({ pointers, columns }, first, last, dim, places) {
   let steps = 0;
-  for (let slice = 0; slice + 1 < starts.length; slice++) {
-    let longest = 0;
-    for (let row = SLICE * slice; row < Math.min(nItems, SLICE * (slice + 1)); row++) {
-      longest = Math.max(longest, pointers[row + 1] - pointers[row]);
+  if (dim <= 256) {
+    for (let row = first; row < last; row++) {
+      for (let i = pointers[row]; i < pointers[row + 1]; i++) {
+        places[i] = i - pointers[row];
+      }
+      steps = Math.max(steps, pointers[row + 1] - pointers[row]);
     }
-    steps += longest;
-    checkRoom(SLICE * steps, most);
-    starts[slice + 1] = steps;
+    return { steps, groups: [] };
   }
+  const next = pointers.slice(first, last);
+  const groups = [];
+  for (;;) {
+    const column = (i, lane) => (i < pointers[first + lane + 1] ? columns[i] : dim);
+    const lowest = next.reduce((least, i, lane) => Math.min(least, column(i, lane)), dim);
+    if (lowest === dim) {
+      return { steps, groups };
+    }
+    const base = Math.floor(lowest / BASE);
+    const begin = 4 * groups.length;
+    for (let lane = 0; lane < next.length; lane++) {
+      const end = Math.min(pointers[first + lane + 1], next[lane] + 4);
+      for (let place = begin; next[lane] < end && columns[next[lane]] < BASE * base + 256; next[lane]++, place++) {
+        places[next[lane]] = place;
+        steps = Math.max(steps, place + 1);
+      }
+    }
+    groups.push(base);
+  }
+}
+
+function sliceParts(rows, { nItems, dim, values: coding }, most) {
+  const { pointers, columns, values, scales } = rows;
+  const starts = new Uint32Array(Math.ceil(nItems / SLICE) + 1);
+  const places = new Uint16Array(columns.length);
+  const bases = [];
+  for (let slice = 0; slice + 1 < starts.length; slice++) {
+    const last = Math.min(nItems, SLICE * (slice + 1));
+    const { steps, groups } = placeEntries(rows, SLICE * slice, last, dim, places);
+    starts[slice + 1] = starts[slice] + steps;
+    checkRoom(SLICE * starts[slice + 1], most);
+    for (let step = 0; groups.length && step < steps; step++) {
+      bases.push(groups[step >> 2]);
+    }
+  }
+  const steps = starts.at(-1);
   const laid = new Uint8Array(SLICE * steps);
   const stored = new Uint8Array(coding === INT4 ? laid.length / 2 : laid.length);
   for (let row = 0; row < nItems; row++) {
     const slice = Math.floor(row / SLICE);
     const [begin, count] = [SLICE * starts[slice], starts[slice + 1] - starts[slice]];
     for (let i = pointers[row]; i < pointers[row + 1]; i++) {
-      const offset = sliceOffset(count, row % SLICE, i - pointers[row]);
-      laid[begin + offset] = columns[i];
+      const offset = sliceOffset(count, row % SLICE, places[i]);
+      laid[begin + offset] = columns[i] - BASE * (bases[begin / SLICE + places[i]] ?? 0);
       if (coding === INT4) {
         const [byte, shift] = nibbleAt(count, offset);
         stored[begin / 2 + byte] |= (values[i] & 15) << shift;
@@ -210,7 +250,10 @@ function sliceParts({ pointers, columns, values, scales }, { nItems, values: cod
   }
   const padded = new Float32Array(SLICE * (starts.length - 1)).fill(1);
   new Uint32Array(padded.buffer).set(scales);
-  return [starts, laid, stored, padded].map(asBytes);
+  const both = new Uint8Array(starts.byteLength + bases.length);
+  both.set(asBytes(starts));
+  both.set(bases, starts.byteLength);
+  return [both, laid, stored, padded].map(asBytes);
 }
 
 /* Header, section table and sections, each at a multiple of 64. */

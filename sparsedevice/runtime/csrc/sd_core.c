@@ -91,7 +91,7 @@ static sd_status read_counts(sd_model *model, const uint8_t *head) {
     model->values = (sd_values)head[28];
     model->layout = (sd_layout)head[29];
     model->similarity = (sd_similarity)head[30];
-    if (model->layout == SD_SLICED && (model->values < SD_INT8 || model->dim > SD_MAX_BYTE_DIM))
+    if (model->layout == SD_SLICED && model->values < SD_INT8)
         return SD_CODES;
     model->n_slices = (model->n_items + SD_SLICE_ROWS - 1) / SD_SLICE_ROWS;
     return SD_OK;
@@ -152,8 +152,9 @@ static sd_status check_lengths(sd_model *model) {
             return SD_LENGTHS;
     }
     const uint64_t expected[SD_KINDS + 1] = {
-        [SD_K_ITEM_POINTERS] = 4 * ((sliced ? slices : n) + 1),
-        [SD_K_ITEM_COLUMNS] = model->stored * width,
+        [SD_K_ITEM_POINTERS] = 4 * ((sliced ? slices : n) + 1) +
+                               (sliced && width > 1 ? model->stored / SD_SLICE_ROWS : 0),
+        [SD_K_ITEM_COLUMNS] = model->stored * (sliced ? 1 : width),
         [SD_K_ITEM_VALUES] = value_bytes(model->values, model->stored),
         [SD_K_ITEM_SCALES] = 4 * (sliced ? SD_SLICE_ROWS * slices : n),
         [SD_K_USER_POINTERS] = 4 * (u + 1),

@@ -134,15 +134,21 @@ static void add_entry(const uint8_t *column, const uint8_t *value, double factor
     target[*column] += factor * (double)(int8_t)*value;
 }
 
-/* target += factor * row of a slice of int8 values, in the order of columns. */
-static void add_lane(const sd_cursor *slice, uint32_t lane, double factor, double *target) {
+/* target += factor * row of a slice of int8 values, in the order of columns. An unverified file may
+ * have a base beyond dim. */
+static void add_lane(const sd_cursor *slice, uint32_t lane, uint32_t dim, double factor,
+                     double *target) {
     const uint8_t *columns = slice->columns, *values = slice->values;
-    for (uint32_t quads = slice->count / 4; quads; quads--) {
+    double *const first = target;
+    for (uint32_t step = 0; step < (slice->count & ~3u); step += 4) {
+        target = first + sd_min(sd_base(slice->bases, step), dim);
         for (uint32_t i = 0; i < 4; i++)
             add_entry(columns + 4 * lane + i, values + 4 * lane + i, factor, target);
         columns += 4 * SD_SLICE_ROWS;
         values += 4 * SD_SLICE_ROWS;
     }
+    if (slice->count & 3)
+        target = first + sd_min(sd_base(slice->bases, slice->count), dim);
     if (slice->count & 2) {
         for (uint32_t i = 2 * lane; i < 2 * lane + 2; i++)
             add_entry(columns + i, values + i, factor, target);
@@ -180,7 +186,7 @@ static double add_comb(const sd_model *model, const sd_query *query, double shar
             continue;
         sum += powers[i];
         if (sliced && model->values == SD_INT8) {
-            add_lane(&slice, lane, powers[i] * (double)sd_f32(scales + 4 * lane), pull);
+            add_lane(&slice, lane, model->dim, powers[i] * (double)sd_f32(scales + 4 * lane), pull);
             continue;
         }
         load_row(model, SD_ITEMS, first + lane, row);

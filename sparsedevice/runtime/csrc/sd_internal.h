@@ -9,6 +9,7 @@
 #define SD_SLICE_ROWS 64u
 #define SD_MAX_DIM 4096u
 #define SD_MAX_BYTE_DIM 256u
+#define SD_BASE_COLUMNS 16u
 #define SD_INFINITY (sd_bits_float(0x7F800000u))
 #define SD_MAX_F32 3.4028234663852886e38f
 #define SD_RULE_BYTES 24u
@@ -119,8 +120,8 @@ SD_INLINE sd_range sd_clamped(const uint8_t *pointers, uint64_t i, uint64_t tota
     return range;
 }
 
-/* A query as the kernels read it. Tables cover every column id that a file can hold (256, or 4096
- * after masking), with zeros from dim on. */
+/* A query as the kernels read it. Tables cover every column id that a file can hold (256; or 4096
+ * after masking, and 255 bases of 16 columns and a byte in slices), with zeros from dim on. */
 typedef struct sd_query {
     const int8_t *table;  /* integer path */
     const float *numbers; /* float path */
@@ -130,9 +131,10 @@ typedef struct sd_query {
 /* One row of a table in any layout: calls for its entries one after the other. */
 typedef struct sd_cursor {
     const uint8_t *columns, *values;
-    uint64_t begin; /* entry, or first step of the slice */
-    uint32_t count; /* entries, or steps */
-    uint32_t lane;  /* sliced: row within the slice */
+    const uint8_t *bases; /* sliced: of its steps; NULL up to 256 columns */
+    uint64_t begin;       /* entry, or first step of the slice */
+    uint32_t count;       /* entries, or steps */
+    uint32_t lane;        /* sliced: row within the slice */
     float scale;
     sd_values kind;
     sd_layout layout;
@@ -159,9 +161,21 @@ SD_INLINE int32_t sd_slice_nibble(const uint8_t *slice, uint32_t steps, uint32_t
     return sd_nibble(inside < half ? byte : (uint32_t)byte >> 4);
 }
 
+/* Bases of the steps of slices, one for each; NULL up to 256 columns (docs/format.md, "Slices"). */
+SD_INLINE const uint8_t *sd_bases(const sd_model *model) {
+    return model->dim > SD_MAX_BYTE_DIM
+               ? model->sections[SD_K_ITEM_POINTERS] + 4 * ((uint64_t)model->n_slices + 1)
+               : NULL;
+}
+
+/* The column from which on the columns of a step's group count. */
+SD_INLINE uint32_t sd_base(const uint8_t *bases, uint32_t step) {
+    return bases ? SD_BASE_COLUMNS * bases[step & ~3u] : 0;
+}
+
 SD_INLINE uint32_t sd_cursor_column(const sd_cursor *at, uint32_t place) {
     if (at->layout == SD_SLICED)
-        return at->columns[sd_slice_offset(at->count, at->lane, place)];
+        return sd_base(at->bases, place) + at->columns[sd_slice_offset(at->count, at->lane, place)];
     return at->wide ? sd_u16(at->columns + 2 * (at->begin + place)) & (SD_MAX_DIM - 1)
                     : at->columns[at->begin + place];
 }

@@ -27,6 +27,18 @@ SD_INLINE int8x16x4_t load_table(const int8_t *entries) {
     return table;
 }
 
+SD_INLINE tables load_tables(const int8_t *entries, int n_tables) {
+    tables from;
+    from.a = from.b = from.c = from.d = load_table(entries);
+    if (n_tables > 1)
+        from.b = load_table(entries + 64);
+    if (n_tables > 2) {
+        from.c = load_table(entries + 128);
+        from.d = load_table(entries + 192);
+    }
+    return from;
+}
+
 /* GCC (12) copies the table before every look-up, unless told which registers it lives in. */
 SD_INLINE int8x16_t look_up_first(int8x16x4_t table, uint8x16_t columns) {
 #ifdef __clang__
@@ -108,7 +120,7 @@ SD_INLINE void add_singles(tables from, int n_tables, const uint8_t *columns, co
  * below `least`: rounding is monotonic, so the largest of the products is the product of the
  * largest. FMAXNM takes the number where the other is a NaN. */
 SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t first,
-                        uint32_t count, float least, float *restrict scores, int n_tables,
+                        uint32_t count, float least, float *restrict scores, int n_tables, int wide,
                         int nibbles) {
     const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
     const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
@@ -118,14 +130,8 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
     const float query_scale = query->scale;
     uint64_t total = model->stored / SD_SLICE_ROWS;
     uint32_t groups = 0;
-    tables from;
-    from.a = from.b = from.c = from.d = load_table(query->table);
-    if (n_tables > 1)
-        from.b = load_table(query->table + 64);
-    if (n_tables > 2) {
-        from.c = load_table(query->table + 128);
-        from.d = load_table(query->table + 192);
-    }
+    const uint8_t *bases = sd_bases(model);
+    tables from = load_tables(query->table, n_tables), rest = from;
     for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
         sd_range range = sd_clamped(pointers, (first + done) / SD_SLICE_ROWS, total, dim);
         const uint8_t *columns = all_columns + SD_SLICE_ROWS * range.begin;
@@ -134,8 +140,10 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
         const uint8_t *rest_columns = columns + quads, *rest_values = values + (quads >> nibbles);
         int32x4_t sum[16];
         float32x4_t product[16], most[8];
+        if (wide && range.count & 3)
+            rest = load_tables(query->table + sd_base(bases + range.begin, range.count), n_tables);
         if (range.count & 2) {
-            begin_with_pairs(from, n_tables, rest_columns, rest_values, nibbles, sum);
+            begin_with_pairs(wide ? rest : from, n_tables, rest_columns, rest_values, nibbles, sum);
             rest_columns += 128;
             rest_values += nibbles ? 64 : 128;
         } else {
@@ -143,7 +151,9 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
             for (int i = 0; i < 16; i++)
                 sum[i] = vdupq_n_s32(0);
         }
-        for (uint32_t left = range.count / 4; left; left--) {
+        for (uint32_t step = 0; step < (range.count & ~3u); step += 4) {
+            if (wide)
+                from = load_tables(query->table + sd_base(bases + range.begin, step), n_tables);
             SD_UNROLL
             for (int i = 0; i < 16; i++) {
                 int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
@@ -153,7 +163,7 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
             values += nibbles ? 128 : 256;
         }
         if (range.count & 1)
-            add_singles(from, n_tables, rest_columns, rest_values, nibbles, sum);
+            add_singles(wide ? rest : from, n_tables, rest_columns, rest_values, nibbles, sum);
         SD_UNROLL
         for (int i = 0; i < 16; i++) {
             float32x4_t row_scale = vreinterpretq_f32_u8(vld1q_u8(scales + 4 * done + 16 * i));
@@ -181,16 +191,20 @@ SD_INLINE uint32_t scan_any(const sd_model *model, const sd_query *query, uint32
                             uint32_t count, float least, float *scores) {
     int nibbles = model->values == SD_INT4;
     if (model->dim <= 64 && !nibbles)
-        return scan(model, query, first, count, least, scores, 1, 0);
+        return scan(model, query, first, count, least, scores, 1, 0, 0);
     if (model->dim <= 64)
-        return scan(model, query, first, count, least, scores, 1, 1);
+        return scan(model, query, first, count, least, scores, 1, 0, 1);
     if (model->dim <= 128 && !nibbles)
-        return scan(model, query, first, count, least, scores, 2, 0);
+        return scan(model, query, first, count, least, scores, 2, 0, 0);
     if (model->dim <= 128)
-        return scan(model, query, first, count, least, scores, 2, 1);
+        return scan(model, query, first, count, least, scores, 2, 0, 1);
+    if (model->dim <= SD_MAX_BYTE_DIM && !nibbles)
+        return scan(model, query, first, count, least, scores, 4, 0, 0);
+    if (model->dim <= SD_MAX_BYTE_DIM)
+        return scan(model, query, first, count, least, scores, 4, 0, 1);
     if (!nibbles)
-        return scan(model, query, first, count, least, scores, 4, 0);
-    return scan(model, query, first, count, least, scores, 4, 1);
+        return scan(model, query, first, count, least, scores, 4, 1, 0);
+    return scan(model, query, first, count, least, scores, 4, 1, 1);
 }
 #endif
 #endif

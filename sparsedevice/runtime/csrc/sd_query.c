@@ -36,6 +36,7 @@ sd_cursor sd_cursor_at(const sd_model *model, sd_table table, uint32_t row) {
     at.count = range.count;
     at.lane = row % SD_SLICE_ROWS;
     at.columns += SD_SLICE_ROWS * range.begin;
+    at.bases = at.wide ? sd_bases(model) + range.begin : NULL;
     at.values += SD_SLICE_ROWS * range.begin >> (model->values == SD_INT4);
     return at;
 }
@@ -51,7 +52,7 @@ sd_status sd_row(const sd_model *model, sd_table table, uint32_t row, uint16_t *
         if (at.layout == SD_SLICED) {
             int32_t integer = sd_cursor_integer(&at, i);
             if (integer == 0)
-                break; /* padding */
+                continue; /* padding */
             value = (float)integer;
         }
         columns[*count] = (uint16_t)sd_cursor_column(&at, i);
@@ -70,7 +71,7 @@ int32_t sd_round_even(double x) {
 }
 
 static uint32_t table_entries(const sd_model *model) {
-    return model->dim <= SD_MAX_BYTE_DIM ? SD_MAX_BYTE_DIM : SD_MAX_DIM;
+    return model->dim <= SD_MAX_BYTE_DIM ? SD_MAX_BYTE_DIM : SD_MAX_DIM + SD_MAX_BYTE_DIM;
 }
 
 /* One instruction, rounded right. (__builtin_sqrt is that too, but where the compiler has to set

@@ -117,6 +117,7 @@ static void widen(const uint8_t *packed, uint32_t count, uint32_t unit, int8_t *
 uint32_t sd_scan_slices_scalar(const sd_model *model, const sd_query *query, uint32_t first,
                                uint32_t count, float least, float *scores) {
     const uint8_t *scales = model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)first;
+    const uint8_t *bases = sd_bases(model);
     int half = model->values == SD_INT4;
     for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
         sd_range range =
@@ -132,7 +133,10 @@ uint32_t sd_scan_slices_scalar(const sd_model *model, const sd_query *query, uin
             uint32_t entries = width * SD_SLICE_ROWS;
             if (half)
                 widen(values, entries, width > 1 ? 128 : 64, wide);
-            add_group(query->table, columns, half ? wide : (const int8_t *)values, width, sums);
+            const int8_t *table = query->table;
+            if (bases)
+                table += sd_base(bases + range.begin, range.count - left);
+            add_group(table, columns, half ? wide : (const int8_t *)values, width, sums);
             columns += entries;
             values += half ? entries / 2 : entries;
             left -= width;

@@ -20,14 +20,15 @@ static sd_status check_row(const sd_model *model, sd_table table, uint32_t row, 
     sd_cursor at = sd_cursor_at(model, table, row);
     int32_t last = -1;
     uint32_t padding = 0;
+    int waits = at.layout == SD_SLICED && at.wide;
     *count = 0;
     for (uint32_t i = 0; i < at.count; i++) {
         uint32_t column = at.layout == SD_CSR && at.wide ? sd_u16(at.columns + 2 * (at.begin + i))
                                                          : sd_cursor_column(&at, i);
         if (at.layout == SD_SLICED && sd_cursor_integer(&at, i) == 0) {
-            if (column)
+            if (column != sd_base(at.bases, i))
                 return SD_PADDING;
-            padding = 1;
+            padding = !waits;
             continue;
         }
         if (padding)
@@ -65,7 +66,7 @@ static sd_status check_rows(const sd_model *model, sd_table table) {
 }
 
 static sd_status check_slices(const sd_model *model) {
-    const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
+    const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS], *bases = sd_bases(model);
     uint64_t entries = 0;
     sd_status status =
         check_pointers(model, SD_K_ITEM_POINTERS, model->n_slices, model->stored / SD_SLICE_ROWS);
@@ -75,6 +76,9 @@ static sd_status check_slices(const sd_model *model) {
         uint32_t longest = 0;
         if (steps > model->dim)
             return SD_POINTERS;
+        for (uint32_t step = 0; bases && step < steps; step++, bases++)
+            if (SD_BASE_COLUMNS * *bases >= model->dim || *bases != bases[-(int32_t)(step & 3)])
+                return SD_COLUMNS;
         for (uint32_t lane = 0; lane < SD_SLICE_ROWS; lane++) {
             uint32_t row = slice * SD_SLICE_ROWS + lane, count;
             status = check_row(model, SD_ITEMS, row, &count);
@@ -85,7 +89,7 @@ static sd_status check_slices(const sd_model *model) {
             longest = count > longest ? count : longest;
             entries += count;
         }
-        if (longest != steps)
+        if (longest != steps && !bases)
             return SD_POINTERS;
     }
     return status ? status : entries == model->nnz_items ? SD_OK : SD_VALUES;

@@ -50,13 +50,19 @@ SD_INLINE v128_t quad_sums(v128_t q, v128_t v) {
     return wasm_i32x4_add(even, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(q, 8), wasm_i16x8_shr(v, 8)));
 }
 
-/* Sums of 16 rows of a slice, four in a vector, from row 16 * part of the slice on. */
-SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *columns,
-                        const uint8_t *values, uint32_t steps, uint32_t part, int nibbles,
-                        v128_t *sums) {
+/* Sums of 16 rows of a slice, four in a vector, from row 16 * part of the slice on. A base counts
+ * in tables. */
+SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *bases,
+                        const uint8_t *columns, const uint8_t *values, uint32_t steps,
+                        uint32_t part, int nibbles, v128_t *sums) {
+    const v128_t *all = tables;
     for (int i = 0; i < 4; i++)
         sums[i] = wasm_i32x4_splat(0);
     for (uint32_t quads = steps / 4; quads; quads--) {
+        if (bases) {
+            tables = all + *bases;
+            bases += 4;
+        }
         for (uint32_t i = 0; i < 4; i++) {
             uint32_t at = 64 * part + 16 * i;
             v128_t q = look_up(tables, n_tables, load(columns + at));
@@ -66,6 +72,8 @@ SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *
         columns += 256;
         values += nibbles ? 128 : 256;
     }
+    if (bases && steps & 3)
+        tables = all + *bases;
     if (steps & 2) {
         for (uint32_t i = 0; i < 2; i++) {
             uint32_t at = 32 * part + 16 * i;
@@ -90,17 +98,24 @@ SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *
 }
 
 SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t first,
-                        uint32_t count, float least, float *scores, uint32_t n_tables,
-                        int nibbles) {
+                        uint32_t count, float least, float *scores, int few, int nibbles) {
     const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
     const uint8_t *all_values = model->sections[SD_K_ITEM_VALUES];
     const uint8_t *scales = model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)first;
     const v128_t query_scale = wasm_f32x4_splat(query->scale), bound = wasm_f32x4_splat(least);
+    const uint32_t n_tables = sd_min((model->dim + 15) / 16, SD_MAX_BYTE_DIM / 16);
     uint32_t groups = 0;
     uint64_t total = model->stored / SD_SLICE_ROWS;
-    v128_t tables[16];
-    for (uint32_t i = 0; i < n_tables; i++)
-        tables[i] = load(query->table + 16 * i);
+    const uint8_t *bases = NULL;
+    const v128_t *tables = (const void *)query->table; /* aligned, as all scratch is */
+    v128_t own[4];
+    if (few) {
+        for (uint32_t i = 0; i < 4; i++)
+            own[i] = tables[i];
+        tables = own;
+    } else {
+        bases = sd_bases(model);
+    }
     for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
         sd_range range = sd_clamped(model->sections[SD_K_ITEM_POINTERS],
                                     (first + done) / SD_SLICE_ROWS, total, model->dim);
@@ -109,7 +124,8 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
         v128_t enter = wasm_i32x4_splat(0);
         for (uint32_t part = 0; part < 4; part++) {
             v128_t sums[4];
-            add_rows(tables, n_tables, columns, values, range.count, part, nibbles, sums);
+            add_rows(tables, few ? 4 : n_tables, bases ? bases + range.begin : NULL, columns,
+                     values, range.count, part, nibbles, sums);
             for (uint32_t i = 0; i < 4; i++) {
                 uint32_t row = done + 16 * part + 4 * i;
                 v128_t scaled =
@@ -128,10 +144,8 @@ uint32_t sd_scan_slices_wasm(const sd_model *model, const sd_query *query, uint3
                              uint32_t count, float least, float *scores) {
     int nibbles = model->values == SD_INT4;
     if (model->dim <= 64 && !nibbles)
-        return scan(model, query, first, count, least, scores, 4, 0);
-    if (model->dim <= 64)
-        return scan(model, query, first, count, least, scores, 4, 1);
-    return scan(model, query, first, count, least, scores, (model->dim + 15) / 16, nibbles);
+        return scan(model, query, first, count, least, scores, 1, 0);
+    return scan(model, query, first, count, least, scores, 0, nibbles);
 }
 
 uint32_t sd_collect_wasm(const float *scores, float least, uint32_t first, uint64_t *keys) {

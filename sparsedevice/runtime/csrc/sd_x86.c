@@ -44,6 +44,12 @@ SD_AVX512_INLINE __m512i look_up(const __m512i *tables, int n_tables, __m512i co
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(columns), low, high);
 }
 
+SD_AVX512_INLINE void fill_tables(const int8_t *entries, int n_tables, __m512i *tables) {
+    for (int i = 0; i < n_tables; i++)
+        tables[i] =
+            _mm512_xor_si512(_mm512_loadu_si512(entries + 64 * i), _mm512_set1_epi8((char)-128));
+}
+
 /* sum += (q + 128) v and bias += 128 v: their difference is the exact sum of q v. */
 SD_AVX512_INLINE void add_products(const __m512i *tables, int n_tables, __m512i columns,
                                    __m512i values, __m512i *sum, __m512i *bias) {
@@ -64,7 +70,7 @@ SD_AVX512_INLINE __m512i high_nibbles(__m512i bytes) {
 
 SD_AVX512_INLINE uint32_t scan_avx512(const sd_model *model, const sd_query *query, uint32_t first,
                                       uint32_t count, float least, float *scores, int n_tables,
-                                      int nibbles) {
+                                      int wide, int nibbles) {
     const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
     const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
     const uint8_t *all_values = model->sections[SD_K_ITEM_VALUES];
@@ -72,10 +78,9 @@ SD_AVX512_INLINE uint32_t scan_avx512(const sd_model *model, const sd_query *que
     const __m512 query_scale = _mm512_set1_ps(query->scale), bound = _mm512_set1_ps(least);
     uint32_t groups = 0;
     uint64_t total = model->stored / SD_SLICE_ROWS;
+    const uint8_t *bases = sd_bases(model);
     __m512i tables[4];
-    for (int i = 0; i < n_tables; i++)
-        tables[i] = _mm512_xor_si512(load((const uint8_t *)query->table + 64 * i),
-                                     _mm512_set1_epi8((char)-128));
+    fill_tables(query->table, n_tables, tables);
     for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
         sd_range range = sd_clamped(pointers, (first + done) / SD_SLICE_ROWS, total, model->dim);
         const uint8_t *columns = all_columns + SD_SLICE_ROWS * range.begin;
@@ -83,7 +88,9 @@ SD_AVX512_INLINE uint32_t scan_avx512(const sd_model *model, const sd_query *que
         __m512i sum[4], bias[4];
         for (int i = 0; i < 4; i++)
             sum[i] = bias[i] = _mm512_setzero_si512();
-        for (uint32_t quads = range.count / 4; quads; quads--) {
+        for (uint32_t step = 0; step < (range.count & ~3u); step += 4) {
+            if (wide)
+                fill_tables(query->table + sd_base(bases + range.begin, step), n_tables, tables);
             for (int i = 0; i < 4; i++) {
                 __m512i v;
                 if (nibbles)
@@ -96,6 +103,8 @@ SD_AVX512_INLINE uint32_t scan_avx512(const sd_model *model, const sd_query *que
             columns += 256;
             values += nibbles ? 128 : 256;
         }
+        if (wide && range.count & 3)
+            fill_tables(query->table + sd_base(bases + range.begin, range.count), n_tables, tables);
         if (range.count & 2) { /* two entries a row, spread to groups of four with two zeros */
             __m512i half[2];
             if (nibbles) {
@@ -149,16 +158,20 @@ SD_AVX512 uint32_t sd_scan_slices_avx512(const sd_model *model, const sd_query *
                                          float *scores) {
     int nibbles = model->values == SD_INT4;
     if (model->dim <= 64 && !nibbles)
-        return scan_avx512(model, query, first, count, least, scores, 1, 0);
+        return scan_avx512(model, query, first, count, least, scores, 1, 0, 0);
     if (model->dim <= 64)
-        return scan_avx512(model, query, first, count, least, scores, 1, 1);
+        return scan_avx512(model, query, first, count, least, scores, 1, 0, 1);
     if (model->dim <= 128 && !nibbles)
-        return scan_avx512(model, query, first, count, least, scores, 2, 0);
+        return scan_avx512(model, query, first, count, least, scores, 2, 0, 0);
     if (model->dim <= 128)
-        return scan_avx512(model, query, first, count, least, scores, 2, 1);
+        return scan_avx512(model, query, first, count, least, scores, 2, 0, 1);
+    if (model->dim <= SD_MAX_BYTE_DIM && !nibbles)
+        return scan_avx512(model, query, first, count, least, scores, 4, 0, 0);
+    if (model->dim <= SD_MAX_BYTE_DIM)
+        return scan_avx512(model, query, first, count, least, scores, 4, 0, 1);
     if (!nibbles)
-        return scan_avx512(model, query, first, count, least, scores, 4, 0);
-    return scan_avx512(model, query, first, count, least, scores, 4, 1);
+        return scan_avx512(model, query, first, count, least, scores, 4, 1, 0);
+    return scan_avx512(model, query, first, count, least, scores, 4, 1, 1);
 }
 
 /* Keys of the scores of eight neighbouring rows whose bits are set in `enter`; see sd_key. */
@@ -209,6 +222,12 @@ SD_AVX2_INLINE __m256i look_up_avx2(const __m256i *tables, uint32_t n_tables, __
     return found;
 }
 
+SD_AVX2_INLINE void fill_tables_avx2(const int8_t *entries, uint32_t n_tables, __m256i *tables) {
+    for (uint32_t i = 0; i < n_tables; i++)
+        tables[i] =
+            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(entries + 16 * i)));
+}
+
 /* Products of neighbouring entries, added in pairs; |q v| <= 127 * 128 twice fits 16 bits. */
 SD_AVX2_INLINE __m256i pair_sums(__m256i q, __m256i v) {
     return _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(v, q));
@@ -238,15 +257,14 @@ SD_AVX2_INLINE __m256i values_avx2(const uint8_t *values, int i, int half, int n
 
 SD_AVX2_INLINE uint32_t scan_avx2(const sd_model *model, const sd_query *query, uint32_t first,
                                   uint32_t count, float least, float *scores, uint32_t n_tables,
-                                  int nibbles) {
+                                  int wide, int nibbles) {
     const __m256i ones = _mm256_set1_epi16(1);
     const __m256 query_scale = _mm256_set1_ps(query->scale), bound = _mm256_set1_ps(least);
     uint32_t groups = 0;
     uint64_t total = model->stored / SD_SLICE_ROWS;
+    const uint8_t *bases = sd_bases(model);
     __m256i tables[16];
-    for (uint32_t i = 0; i < n_tables; i++)
-        tables[i] =
-            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(query->table + 16 * i)));
+    fill_tables_avx2(query->table, n_tables, tables);
     for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
         sd_range range = sd_clamped(model->sections[SD_K_ITEM_POINTERS],
                                     (first + done) / SD_SLICE_ROWS, total, model->dim);
@@ -256,7 +274,9 @@ SD_AVX2_INLINE uint32_t scan_avx2(const sd_model *model, const sd_query *query, 
         __m256i sum[8];
         for (int i = 0; i < 8; i++)
             sum[i] = _mm256_setzero_si256();
-        for (uint32_t quads = range.count / 4; quads; quads--) {
+        for (uint32_t step = 0; step < (range.count & ~3u); step += 4) {
+            if (wide)
+                fill_tables_avx2(query->table + sd_base(bases + range.begin, step), 16, tables);
             for (int i = 0; i < 8; i++) {
                 __m256i q = look_up_avx2(tables, n_tables, load_avx2(columns + 32 * i));
                 __m256i pairs = pair_sums(q, values_avx2(values, i, 64, nibbles));
@@ -265,6 +285,8 @@ SD_AVX2_INLINE uint32_t scan_avx2(const sd_model *model, const sd_query *query, 
             columns += 256;
             values += nibbles ? 128 : 256;
         }
+        if (wide && range.count & 3)
+            fill_tables_avx2(query->table + sd_base(bases + range.begin, range.count), 16, tables);
         if (range.count & 2) {
             for (int i = 0; i < 4; i++) {
                 __m256i q = look_up_avx2(tables, n_tables, load_avx2(columns + 32 * i));
@@ -312,13 +334,18 @@ SD_AVX2_INLINE uint32_t scan_avx2(const sd_model *model, const sd_query *query, 
 SD_AVX2 uint32_t sd_scan_slices_avx2(const sd_model *model, const sd_query *query, uint32_t first,
                                      uint32_t count, float least, float *scores) {
     int nibbles = model->values == SD_INT4;
+    uint32_t n_tables = (model->dim + 15) / 16;
     if (model->dim <= 64 && !nibbles)
-        return scan_avx2(model, query, first, count, least, scores, 4, 0);
+        return scan_avx2(model, query, first, count, least, scores, 4, 0, 0);
     if (model->dim <= 64)
-        return scan_avx2(model, query, first, count, least, scores, 4, 1);
+        return scan_avx2(model, query, first, count, least, scores, 4, 0, 1);
+    if (model->dim <= SD_MAX_BYTE_DIM && !nibbles)
+        return scan_avx2(model, query, first, count, least, scores, n_tables, 0, 0);
+    if (model->dim <= SD_MAX_BYTE_DIM)
+        return scan_avx2(model, query, first, count, least, scores, n_tables, 0, 1);
     if (!nibbles)
-        return scan_avx2(model, query, first, count, least, scores, (model->dim + 15) / 16, 0);
-    return scan_avx2(model, query, first, count, least, scores, (model->dim + 15) / 16, 1);
+        return scan_avx2(model, query, first, count, least, scores, 16, 1, 0);
+    return scan_avx2(model, query, first, count, least, scores, 16, 1, 1);
 }
 
 SD_AVX2 uint32_t sd_collect_avx2(const float *scores, float least, uint32_t first, uint64_t *keys) {

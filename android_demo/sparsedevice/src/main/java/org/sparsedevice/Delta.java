@@ -94,7 +94,7 @@ final class Delta {
         }
         boolean sliced = codes[1] == 1;
         if ((codes[0] & ~3) != 0 || (codes[1] & ~1) != 0 || (codes[2] & ~1) != 0 || (flags & ~127) != 0
-                || (sliced && (codes[0] < PackedFile.INT8 || dim > PackedFile.MAX_BYTE_DIM))
+                || (sliced && codes[0] < PackedFile.INT8)
                 || ((flags & HAS_SEEN) != 0 && nUsers == 0)
                 || ((flags & HAS_TOWER) != 0 && (flags & HAS_RULE) == 0)) {
             throw DeltaException.body("unknown codes, or codes that do not go together");

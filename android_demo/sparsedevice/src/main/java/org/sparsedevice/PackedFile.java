@@ -14,6 +14,8 @@ final class PackedFile {
     static final int COSINE = 0, DOT = 1;
     static final int SLICE_ROWS = 64;
     static final int MAX_BYTE_DIM = 256;
+    /** Steps of a slice that share a base, and what a base counts in. */
+    static final int BASE_STEPS = 4, BASE_COLUMNS = 16;
     static final int MAX_DIM = 4096;
     static final int MAX_STRING = 65535;
 
@@ -67,7 +69,7 @@ final class PackedFile {
         require(values >= F32 && values <= INT4 && (layout & ~1) == 0 && (similarity & ~1) == 0
                 && data.get(31) == 0, Promise.CODES);
         sliced = layout == 1;
-        require(!sliced || (values >= INT8 && dim <= MAX_BYTE_DIM), Promise.CODES);
+        require(!sliced || values >= INT8, Promise.CODES);
         nSlices = (int) (((long) nItems + SLICE_ROWS - 1) / SLICE_ROWS);
         readTable(sections);
         checkPresence();
@@ -158,7 +160,8 @@ final class PackedFile {
         require(!sliced || (stored % SLICE_ROWS == 0 && nnzItems <= stored), Promise.LENGTHS);
         long n = nItems, u = nUsers, width = dim <= MAX_BYTE_DIM ? 1 : 2;
         long[] expected = {-1,
-            4 * ((sliced ? nSlices : n) + 1), stored * width, valueBytes(stored),
+            4 * ((sliced ? nSlices : n) + 1) + (hasBases() ? stored / SLICE_ROWS : 0),
+            stored * (sliced ? 1 : width), valueBytes(stored),
             4 * (sliced ? (long) SLICE_ROWS * nSlices : n),
             4 * (u + 1), nnzUsers * width, valueBytes(nnzUsers), 4 * u,
             4 * (u + 1), 4 * nnzSeen,
@@ -213,6 +216,16 @@ final class PackedFile {
 
     float f32(int kind, int i) {
         return data.getFloat(offsets[kind] + 4 * i);
+    }
+
+    /** Whether columns of slices count from bases. */
+    boolean hasBases() {
+        return sliced && dim > MAX_BYTE_DIM;
+    }
+
+    /** The column from which on the columns of a group of steps count; {@code step} is the group's first one. */
+    int base(long step) {
+        return hasBases() ? BASE_COLUMNS * (data.get(offset(ITEM_POINTERS) + 4 * (nSlices + 1) + (int) step) & 255) : 0;
     }
 
     /** First entry of a run, clamped to {@code total} whatever the pointers say. */

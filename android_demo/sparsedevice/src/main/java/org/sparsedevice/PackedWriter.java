@@ -106,13 +106,14 @@ final class PackedWriter {
         int[] scales = new int[DeltaSource.size((long) PackedFile.SLICE_ROWS * slices)];
         java.util.Arrays.fill(scales, Float.floatToRawIntBits(1));
         System.arraycopy(rows.scales, 0, scales, 0, nItems);
-        for (int row = 0; row < nItems; row++) {
-            int slice = row / PackedFile.SLICE_ROWS;
-            pointers[slice + 1] = Math.max(pointers[slice + 1], rows.count(row));
-        }
+        Windows windows = dim > PackedFile.MAX_BYTE_DIM ? new Windows(rows, nItems) : null;
         long steps = 0;
         for (int slice = 0; slice < slices; slice++) {
-            steps += pointers[slice + 1];
+            int last = Math.min(nItems, PackedFile.SLICE_ROWS * (slice + 1)), longest = 0;
+            for (int row = PackedFile.SLICE_ROWS * slice; row < last; row++) {
+                longest = Math.max(longest, rows.count(row));
+            }
+            steps += windows != null ? windows.steps(slice) : longest;
             checkRoom(PackedFile.SLICE_ROWS * steps, most);
             pointers[slice + 1] = (int) steps;
         }
@@ -122,10 +123,11 @@ final class PackedWriter {
         for (int row = 0; row < nItems; row++) {
             int slice = row / PackedFile.SLICE_ROWS, begin = PackedFile.SLICE_ROWS * pointers[slice];
             int count = pointers[slice + 1] - pointers[slice];
-            for (int i = 0; i < rows.count(row); i++) {
-                int offset = RowReader.sliceOffset(count, row % PackedFile.SLICE_ROWS, i);
-                int value = rows.values[rows.pointers[row] + i];
-                columns[begin + offset] = (byte) rows.columns[rows.pointers[row] + i];
+            for (int i = rows.pointers[row]; i < rows.pointers[row + 1]; i++) {
+                int place = windows != null ? windows.places[i] : i - rows.pointers[row];
+                int offset = RowReader.sliceOffset(count, row % PackedFile.SLICE_ROWS, place);
+                int value = rows.values[i], base = windows != null ? windows.base(slice, place) : 0;
+                columns[begin + offset] = (byte) (rows.columns[i] - base);
                 if (nibbles) {
                     int at = begin / 2 + RowReader.nibbleByte(count, offset);
                     stored[at] |= (value & 15) << (RowReader.inHighBits(count, offset) ? 4 : 0);
@@ -135,6 +137,16 @@ final class PackedWriter {
             }
         }
         put(PackedFile.ITEM_POINTERS, pointers);
+        if (windows != null) {
+            ByteBuffer both = room(4L * pointers.length + steps);
+            both.put(parts[PackedFile.ITEM_POINTERS]);
+            for (int slice = 0; slice < slices; slice++) {
+                for (int step = 0; step < windows.steps(slice); step++) {
+                    both.put((byte) (windows.base(slice, step) / PackedFile.BASE_COLUMNS));
+                }
+            }
+            put(PackedFile.ITEM_POINTERS, both.array());
+        }
         put(PackedFile.ITEM_COLUMNS, columns);
         put(PackedFile.ITEM_VALUES, stored);
         put(PackedFile.ITEM_SCALES, scales);

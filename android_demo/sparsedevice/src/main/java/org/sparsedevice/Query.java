@@ -20,7 +20,8 @@ final class Query {
         reader = new RowReader(file);
         q = new double[file.dim];
         fold = new Fold(file);
-        int entries = file.dim <= PackedFile.MAX_BYTE_DIM ? PackedFile.MAX_BYTE_DIM : PackedFile.MAX_DIM;
+        int entries = file.dim <= PackedFile.MAX_BYTE_DIM
+                ? PackedFile.MAX_BYTE_DIM : PackedFile.MAX_DIM + PackedFile.MAX_BYTE_DIM;
         table = new int[file.integer() ? entries : 0];
         numbers = new float[file.integer() ? 0 : entries];
     }

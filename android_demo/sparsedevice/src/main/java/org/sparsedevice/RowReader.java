@@ -42,7 +42,7 @@ final class RowReader {
     /** Column of an entry as the file has it, which may be beyond {@code dim} in an unverified file. */
     int column(int place) {
         if (sliced) {
-            return data.get(columns + sliceOffset(place)) & 255;
+            return base(place) + (data.get(columns + sliceOffset(place)) & 255);
         }
         int entry = (int) begin + place;
         return wide ? data.getShort(columns + 2 * entry) & 0xFFFF : data.get(columns + entry) & 255;
@@ -74,9 +74,23 @@ final class RowReader {
                 : file.values == PackedFile.F16 ? data.getShort(values + 2 * entry) & 0xFFFF : integer(place) & 255;
     }
 
-    /** Whether the entry is padding of a slice; entries after it are padding too. */
+    /** Whether the entry is padding of a slice. */
     boolean padding(int place) {
         return sliced && integer(place) == 0;
+    }
+
+    /** How many entries are not padding. */
+    int entries() {
+        int entries = 0;
+        for (int place = 0; place < count; place++) {
+            entries += padding(place) ? 0 : 1;
+        }
+        return entries;
+    }
+
+    /** The column from which on the column of an entry of a slice counts. */
+    int base(int place) {
+        return file.base(begin + place / PackedFile.BASE_STEPS * PackedFile.BASE_STEPS);
     }
 
     private int sliceOffset(int place) {

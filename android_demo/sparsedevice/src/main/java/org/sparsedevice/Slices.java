@@ -11,15 +11,15 @@ import java.util.Arrays;
  */
 final class Slices {
     private static final int ROWS = PackedFile.SLICE_ROWS;
-    /** Entries of the longest slice: 64 rows of 256 columns. */
+    /** Entries that are loaded at once, at least: 64 rows of 256 columns. */
     private static final int BATCH = ROWS * PackedFile.MAX_BYTE_DIM;
 
     private final PackedFile file;
     private final boolean narrow;
     private final ByteBuffer view;
     private final FloatBuffer allScales;
-    private final byte[] columns = new byte[BATCH];
-    private final byte[] values = new byte[BATCH];
+    private final byte[] columns;
+    private final byte[] values;
     private final byte[] unit = new byte[ROWS];
     private final float[] scales;
     private final int[] sums;
@@ -30,6 +30,8 @@ final class Slices {
     Slices(PackedFile file, int rows) {
         this.file = file;
         narrow = file.values == PackedFile.INT4;
+        columns = new byte[Math.max(BATCH, ROWS * file.dim)];
+        values = new byte[columns.length];
         view = file.data.duplicate();
         ByteBuffer at = file.data.duplicate().order(file.data.order());
         ((Buffer) at).position(file.offset(PackedFile.ITEM_SCALES));
@@ -51,7 +53,7 @@ final class Slices {
         for (int done = 0, last; done < slices; done = last) {
             int begin = begins[done], end = begin + steps[done];
             for (last = done + 1; last < slices && begins[last] == end
-                    && end + steps[last] - begin <= BATCH / ROWS; last++) {
+                    && end + steps[last] - begin <= columns.length / ROWS; last++) {
                 end += steps[last];
             }
             load(begin, end);
@@ -59,7 +61,7 @@ final class Slices {
                 widen(ROWS * (begins[i] - begin), steps[i]);
             }
             for (int i = done; i < last; i++) {
-                sum(query.table, ROWS * (begins[i] - begin), steps[i], ROWS * i);
+                sum(query.table, ROWS * (begins[i] - begin), begins[i], steps[i], ROWS * i);
             }
         }
         ((Buffer) allScales).position(first);
@@ -107,38 +109,40 @@ final class Slices {
     }
 
     /** sums[to + row] = Σ value · table[column] over the {@code steps} entries of each row of the slice. */
-    private void sum(int[] table, int at, int steps, int to) {
+    private void sum(int[] table, int at, int begin, int steps, int to) {
         Arrays.fill(sums, to, to + ROWS, 0);
-        for (int left = steps >> 2; left > 0; left--, at += 4 * ROWS) {
-            addQuads(columns, values, table, at, sums, to);
+        int step = 0;
+        for (; step < (steps & ~3); step += PackedFile.BASE_STEPS, at += 4 * ROWS) {
+            addQuads(columns, values, table, file.base(begin + step), at, sums, to);
         }
+        int base = step < steps ? file.base(begin + step) : 0;
         if ((steps & 2) != 0) {
-            addPairs(columns, values, table, at, sums, to);
+            addPairs(columns, values, table, base, at, sums, to);
             at += 2 * ROWS;
         }
         if ((steps & 1) != 0) {
-            addSingles(columns, values, table, at, sums, to);
+            addSingles(columns, values, table, base, at, sums, to);
         }
     }
 
-    private static void addQuads(byte[] c, byte[] v, int[] table, int at, int[] sums, int to) {
+    private static void addQuads(byte[] c, byte[] v, int[] table, int base, int at, int[] sums, int to) {
         for (int row = 0; row < ROWS; row++) {
             int i = at + 4 * row;
-            sums[to + row] += table[c[i] & 255] * v[i] + table[c[i + 1] & 255] * v[i + 1]
-                    + table[c[i + 2] & 255] * v[i + 2] + table[c[i + 3] & 255] * v[i + 3];
+            sums[to + row] += table[base + (c[i] & 255)] * v[i] + table[base + (c[i + 1] & 255)] * v[i + 1]
+                    + table[base + (c[i + 2] & 255)] * v[i + 2] + table[base + (c[i + 3] & 255)] * v[i + 3];
         }
     }
 
-    private static void addPairs(byte[] c, byte[] v, int[] table, int at, int[] sums, int to) {
+    private static void addPairs(byte[] c, byte[] v, int[] table, int base, int at, int[] sums, int to) {
         for (int row = 0; row < ROWS; row++) {
             int i = at + 2 * row;
-            sums[to + row] += table[c[i] & 255] * v[i] + table[c[i + 1] & 255] * v[i + 1];
+            sums[to + row] += table[base + (c[i] & 255)] * v[i] + table[base + (c[i + 1] & 255)] * v[i + 1];
         }
     }
 
-    private static void addSingles(byte[] c, byte[] v, int[] table, int at, int[] sums, int to) {
+    private static void addSingles(byte[] c, byte[] v, int[] table, int base, int at, int[] sums, int to) {
         for (int row = 0; row < ROWS; row++) {
-            sums[to + row] += table[c[at + row] & 255] * v[at + row];
+            sums[to + row] += table[base + (c[at + row] & 255)] * v[at + row];
         }
     }
 }

@@ -214,15 +214,14 @@ public final class SparseRecommender implements AutoCloseable {
         List<SparseRow> rows = new ArrayList<>(items.size());
         for (int i = 0; i < items.size(); i++) {
             reader.move(PackedFile.ITEM_POINTERS, itemRow(open, scratch, items.get(i)));
-            int count = 0;
-            while (count < reader.count && !reader.padding(count)) {
-                count++;
-            }
-            int[] columns = new int[count];
-            float[] values = new float[count];
-            for (int place = 0; place < count; place++) {
-                columns[place] = reader.column(place);
-                values[place] = (open.file.integer() ? reader.integer(place) : reader.number(place)) * reader.scale;
+            int[] columns = new int[reader.entries()];
+            float[] values = new float[columns.length];
+            for (int place = 0, entry = 0; place < reader.count; place++) {
+                if (!reader.padding(place)) {
+                    columns[entry] = reader.column(place);
+                    float value = open.file.integer() ? reader.integer(place) : reader.number(place);
+                    values[entry++] = value * reader.scale;
+                }
             }
             rows.add(new SparseRow(columns, values, open.file.dim));
         }

@@ -26,20 +26,18 @@ final class StoredRows {
         int[] pointers = new int[n + 1];
         for (int row = 0; row < n; row++) {
             reader.move(first, row);
-            int count = 0;
-            while (count < reader.count && !reader.padding(count)) {
-                count++;
-            }
-            pointers[row + 1] = pointers[row] + count;
+            pointers[row + 1] = pointers[row] + reader.entries();
         }
         StoredRows rows = new StoredRows(pointers, pointers[n]);
         rows.scales = new int[n];
         for (int row = 0; row < n; row++) {
             reader.move(first, row);
             rows.scales[row] = Float.floatToRawIntBits(reader.scale);
-            for (int i = 0; i < rows.count(row); i++) {
-                rows.columns[pointers[row] + i] = (char) reader.column(i);
-                rows.values[pointers[row] + i] = reader.bits(i);
+            for (int i = 0, at = pointers[row]; i < reader.count; i++) {
+                if (!reader.padding(i)) {
+                    rows.columns[at] = (char) reader.column(i);
+                    rows.values[at++] = reader.bits(i);
+                }
             }
         }
         return rows;

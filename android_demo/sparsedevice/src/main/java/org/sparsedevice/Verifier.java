@@ -127,6 +127,7 @@ final class Verifier {
         for (int slice = 0; slice < file.nSlices; slice++) {
             long steps = file.u32(first, slice + 1) - file.u32(first, slice);
             require(steps <= file.dim, Promise.POINTERS);
+            checkBases(file.u32(first, slice), steps);
             int longest = 0;
             for (int lane = 0; lane < PackedFile.SLICE_ROWS; lane++) {
                 int row = slice * PackedFile.SLICE_ROWS + lane;
@@ -136,9 +137,17 @@ final class Verifier {
                 longest = Math.max(longest, count);
                 entries += count;
             }
-            require(longest == steps, Promise.POINTERS);
+            require(longest == steps || file.hasBases(), Promise.POINTERS);
         }
         require(entries == file.nnzItems, Promise.VALUES);
+    }
+
+    private void checkBases(long begin, long steps) {
+        for (int step = 0; file.hasBases() && step < steps; step++) {
+            int base = file.base(begin + step);
+            require(base < file.dim && base == file.base(begin + step / PackedFile.BASE_STEPS * PackedFile.BASE_STEPS),
+                    Promise.COLUMNS);
+        }
     }
 
     /** Entries of the row. */
@@ -148,8 +157,8 @@ final class Verifier {
         for (int i = 0; i < reader.count; i++) {
             int column = reader.column(i);
             if (reader.padding(i)) {
-                require(column == 0, Promise.PADDING);
-                padding = true;
+                require(column == reader.base(i), Promise.PADDING);
+                padding = !file.hasBases();
                 continue;
             }
             require(!padding, Promise.PADDING);
