@@ -22,6 +22,7 @@ FILES = (
     "sd_text.c",
     "sd_topk.c",
     "sd_verify.c",
+    "sd_verify_strings.c",
     "sd_x86.c",
     "sd_neon.c",
     "sd_neon_dot.c",

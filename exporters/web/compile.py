@@ -29,6 +29,7 @@ SOURCES = (
     "sd_text",
     "sd_topk",
     "sd_verify",
+    "sd_verify_strings",
     "sd_wasm",
 )
 # What a query spends its time in is made fast, and all else small.

@@ -88,7 +88,25 @@ static double dot(const double *a, const double *b, uint32_t n) {
 /* target += matrix * x. */
 static void add_product(const uint8_t *matrix, uint32_t rows, uint32_t columns, const double *x,
                         double *target) {
-    for (uint32_t row = 0; matrix && row < rows; row++)
+    uint32_t row = 0;
+    if (!matrix)
+        return;
+    for (; row + 4 <= rows; row += 4) { /* four sums side by side, each in its order */
+        const uint8_t *at = matrix + 4 * (uint64_t)row * columns;
+        double a = target[row], b = target[row + 1], c = target[row + 2], d = target[row + 3];
+        for (uint32_t column = 0; column < columns; column++, at += 4) {
+            a += (double)sd_f32(at) * x[column];
+            b += (double)sd_f32(at + 4 * (uint64_t)columns) * x[column];
+            c += (double)sd_f32(at + 8 * (uint64_t)columns) * x[column];
+            d += (double)sd_f32(at + 12 * (uint64_t)columns) * x[column];
+        }
+        target[row] = a;
+        target[row + 1] = b;
+        target[row + 2] = c;
+        target[row + 3] = d;
+    }
+    matrix += 4 * (uint64_t)row * columns;
+    for (; row < rows; row++)
         for (uint32_t column = 0; column < columns; column++, matrix += 4)
             target[row] += (double)sd_f32(matrix) * x[column];
 }

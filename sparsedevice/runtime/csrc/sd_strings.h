@@ -89,4 +89,10 @@ void sd_begin(const sd_list *list, uint32_t row, sd_chars *chars);
  * the bytes of the file make no sense. */
 int sd_next(const sd_list *list, sd_chars *chars);
 
+/* Checks of a list of strings, and of one with an id index; `first` is the kind of its starts. */
+sd_status sd_check_strings(const sd_model *model, uint32_t first);
+sd_status sd_check_ids(const sd_model *model, uint32_t first);
+
+int sd_is_utf8(const uint8_t *p, uint64_t count);
+
 #endif

@@ -143,6 +143,24 @@ static void cut_back(best *into) {
     into->least = sd_key_score(least);
 }
 
+/* A first bound from a whole chunk of scores: of disjoint sets of rows, at least k, the k-th
+ * largest maximum. Without it most of the first chunk would be kept, only to be cut back. */
+static void bound_first(const float *scores, best *into) {
+    float most[SD_SLICE_ROWS];
+    if (4 * into->k > 3 * SD_SLICE_ROWS)
+        return;
+    for (uint32_t i = 0; i < SD_SLICE_ROWS; i++)
+        most[i] = -SD_INFINITY;
+    for (uint32_t row = 0; row < SD_CHUNK_ROWS; row += SD_SLICE_ROWS)
+        for (uint32_t i = 0; i < SD_SLICE_ROWS; i++) /* a NaN is never above */
+            most[i] = scores[row + i] > most[i] ? scores[row + i] : most[i];
+    for (uint32_t i = 0; i < SD_SLICE_ROWS; i++)
+        into->keys[i] = sd_key(most[i], i);
+    into->count = SD_SLICE_ROWS;
+    cut_back(into);
+    into->count = 0;
+}
+
 /* Rows in ascending order, as bytes of the file or of scratch. */
 typedef struct list {
     const uint8_t *rows;
@@ -245,6 +263,8 @@ static void scan_all(const sd_model *model, job *jobs, uint32_t n_jobs) {
                 scores[row] = SD_NOT_A_NUMBER;
             leave_out(&jobs[i].lists[0], first, count, scores);
             leave_out(&jobs[i].lists[1], first, count, scores);
+            if (!first && count == SD_CHUNK_ROWS)
+                bound_first(scores, into);
             for (uint32_t at = 0; at < whole && groups; at += SD_SLICE_ROWS, groups >>= 1) {
                 if (!(groups & 1))
                     continue;

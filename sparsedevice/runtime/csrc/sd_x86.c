@@ -68,6 +68,33 @@ SD_AVX512_INLINE __m512i high_nibbles(__m512i bytes) {
     return _mm512_and_si512(bytes, _mm512_set1_epi8((char)0xF0));
 }
 
+/* Two entries of each row. Sums of the even and of the odd rows are formed apart, each with two
+ * zeros to make four, and then brought into the order of rows. */
+SD_AVX512_INLINE void add_pairs(const __m512i *tables, int n_tables, const uint8_t *columns,
+                                const uint8_t *values, int nibbles, __m512i *sum) {
+    const __m512i even = _mm512_set1_epi32(0xFFFF), zero = _mm512_setzero_si512();
+    const __m512i first = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+    for (int i = 0; i < 2; i++) {
+        __m512i v = load(values + (nibbles ? 0 : 64 * i));
+        if (nibbles)
+            v = i ? high_nibbles(v) : low_nibbles(v);
+        __m512i q = look_up(tables, n_tables, load(columns + 64 * i)), part[2];
+        for (int odd = 0; odd < 2; odd++) {
+            __m512i own = odd ? _mm512_andnot_si512(even, v) : _mm512_and_si512(even, v);
+            __m512i bias = _mm512_dpbusd_epi32(zero, _mm512_set1_epi8((char)-128), own);
+            part[odd] = _mm512_sub_epi32(_mm512_dpbusd_epi32(zero, q, own), bias);
+        }
+        sum[2 * i] =
+            _mm512_add_epi32(sum[2 * i], _mm512_permutex2var_epi32(part[0], first, part[1]));
+        sum[2 * i + 1] =
+            _mm512_add_epi32(sum[2 * i + 1], _mm512_permutex2var_epi32(part[0], second, part[1]));
+    }
+}
+
+/* A slice is finished without its second products and without stores where its largest score is
+ * below `least`: rounding is monotonic, so the largest of the products is the product of the
+ * largest. */
 SD_AVX512_INLINE uint32_t scan_avx512(const sd_model *model, const sd_query *query, uint32_t first,
                                       uint32_t count, float least, float *scores, int n_tables,
                                       int wide, int nibbles) {
@@ -105,22 +132,8 @@ SD_AVX512_INLINE uint32_t scan_avx512(const sd_model *model, const sd_query *que
         }
         if (wide && range.count & 3)
             fill_tables(query->table + sd_base(bases + range.begin, range.count), n_tables, tables);
-        if (range.count & 2) { /* two entries a row, spread to groups of four with two zeros */
-            __m512i half[2];
-            if (nibbles) {
-                half[0] = low_nibbles(load(values));
-                half[1] = high_nibbles(load(values));
-            } else {
-                half[0] = load(values);
-                half[1] = load(values + 64);
-            }
-            for (int i = 0; i < 4; i++) {
-                __m256i v = i & 1 ? _mm512_extracti64x4_epi64(half[i / 2], 1)
-                                  : _mm512_castsi512_si256(half[i / 2]);
-                __m256i c = _mm256_loadu_si256((const __m256i *)(columns + 32 * i));
-                add_products(tables, n_tables, _mm512_cvtepu16_epi32(c), _mm512_cvtepu16_epi32(v),
-                             &sum[i], &bias[i]);
-            }
+        if (range.count & 2) {
+            add_pairs(tables, n_tables, columns, values, nibbles, sum);
             columns += 128;
             values += nibbles ? 64 : 128;
         }
@@ -136,18 +149,20 @@ SD_AVX512_INLINE uint32_t scan_avx512(const sd_model *model, const sd_query *que
                              &sum[i], &bias[i]);
             }
         }
-        uint32_t enter = 0;
+        __m512 score[4];
         for (int i = 0; i < 4; i++) {
             __m512i exact = _mm512_sub_epi32(sum[i], bias[i]);
             if (nibbles)
                 exact = _mm512_srai_epi32(exact, 4);
             __m512 row_scale =
                 _mm512_loadu_ps(scales + 4 * ((uint64_t)first + done + 16 * (uint32_t)i));
-            __m512 score =
+            score[i] =
                 _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(exact), row_scale), query_scale);
-            _mm512_storeu_ps(scores + done + 16 * i, score);
-            enter |= _mm512_cmp_ps_mask(score, bound, _CMP_GE_OQ);
+            _mm512_storeu_ps(scores + done + 16 * i, score[i]);
         }
+        __m512 most =
+            _mm512_max_ps(_mm512_max_ps(score[0], score[1]), _mm512_max_ps(score[2], score[3]));
+        uint32_t enter = _mm512_cmp_ps_mask(most, bound, _CMP_GE_OQ);
         groups |= (uint32_t)(enter != 0) << done / SD_SLICE_ROWS;
     }
     return groups;
@@ -174,36 +189,16 @@ SD_AVX512 uint32_t sd_scan_slices_avx512(const sd_model *model, const sd_query *
     return scan_avx512(model, query, first, count, least, scores, 4, 1, 1);
 }
 
-/* Keys of the scores of eight neighbouring rows whose bits are set in `enter`; see sd_key. */
-SD_AVX512_INLINE uint32_t store_keys(__m512 scores, int high, uint32_t enter, __m512i rows,
-                                     uint64_t *keys) {
-    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
-    __m512i bits = _mm512_castps_si512(_mm512_add_ps(scores, _mm512_setzero_ps()));
-    __m512i flip = _mm512_or_si512(_mm512_srai_epi32(bits, 31), sign);
-    bits = _mm512_xor_si512(bits, flip);
-    rows = _mm512_xor_si512(rows, _mm512_set1_epi32(-1));
-    __m256i bits8 = high ? _mm512_extracti64x4_epi64(bits, 1) : _mm512_castsi512_si256(bits);
-    __m256i rows8 = high ? _mm512_extracti64x4_epi64(rows, 1) : _mm512_castsi512_si256(rows);
-    __m512i wide = _mm512_or_si512(_mm512_slli_epi64(_mm512_cvtepu32_epi64(bits8), 32),
-                                   _mm512_cvtepu32_epi64(rows8));
-    __mmask8 mask = (__mmask8)(high ? enter >> 8 : enter);
-    _mm512_storeu_si512(keys, _mm512_maskz_compress_epi64(mask, wide));
-    return (uint32_t)__builtin_popcount(mask);
-}
-
 SD_AVX512 uint32_t sd_collect_avx512(const float *scores, float least, uint32_t first,
                                      uint64_t *keys) {
     const __m512 bound = _mm512_set1_ps(least);
-    const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    uint64_t enter = 0;
     uint32_t taken = 0;
-    for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 16) {
-        __m512 some = _mm512_loadu_ps(scores + i);
-        uint32_t enter = _mm512_cmp_ps_mask(some, bound, _CMP_GE_OQ);
-        __m512i rows = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)(first + i)));
-        if (!enter)
-            continue;
-        taken += store_keys(some, 0, enter, rows, keys + taken);
-        taken += store_keys(some, 1, enter, rows, keys + taken);
+    for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 16)
+        enter |= (uint64_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(scores + i), bound, _CMP_GE_OQ) << i;
+    for (; enter; enter &= enter - 1) {
+        uint32_t j = (uint32_t)__builtin_ctzll(enter);
+        keys[taken++] = sd_key(scores[j], first + j);
     }
     return taken;
 }
