@@ -166,7 +166,7 @@ def _check_bases(packed: PackedFile, slices: Slices) -> None:
     if bad.any():
         raise PackedFileError(
             "columns",
-            f"the base of step {np.flatnonzero(bad)[0]} is not its group's, or not below {packed.dim} columns",
+            f"the base of step {np.flatnonzero(bad)[0]} is not its group's or not below {packed.dim}",
         )
 
 
