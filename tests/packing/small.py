@@ -49,7 +49,7 @@ def write_small(
     matrix = None if wide else (np.eye(DIM) + np.eye(DIM, k=1) / 4).astype(np.float32)
     rule: Ridge | Steps | Tower = Steps(4, 16, 1.0, 8.0, 1.25) if similarity == "cosine" else Ridge(2.0, 4)
     if tower:
-        rule = small_tower()
+        rule = small_tower(WIDE_DIM if wide else DIM)
     return pack(
         path,
         items,
@@ -66,7 +66,7 @@ def write_small(
     )
 
 
-def small_tower() -> Tower:
+def small_tower(dim: int = DIM) -> Tower:
     """Three layers, the hidden ones of 8 units, the same on every machine."""
 
     def layer(out: int, into: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -74,7 +74,7 @@ def small_tower() -> Tower:
         numbers = ((row * 3 + column * 5) % 7 - 3) / 4
         return numbers.astype(np.float32), (np.arange(out) % 3 / 8).astype(np.float32)
 
-    return Tower((layer(8, DIM), layer(8, 8), layer(DIM, 8)))
+    return Tower((layer(8, dim), layer(8, 8), layer(dim, 8)))
 
 
 def with_checksums(data: bytearray) -> bytes:
