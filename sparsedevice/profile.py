@@ -149,7 +149,8 @@ def _table(packed: PackedFile) -> dict[str, Any]:
     rows = packed.item_rows
     lengths = np.diff(rows.indptr)
     columns = np.bincount(rows.columns, minlength=packed.dim)
-    stored = packed.section(Kind.ITEM_COLUMNS).size // packed.header.column_bytes
+    width = 1 if packed.layout == "sliced" else packed.header.column_bytes
+    stored = packed.section(Kind.ITEM_COLUMNS).size // width
     item_bytes = sum(
         packed.sections[kind].length for kind in packed.sections if kind.name in _GROUPS["items"]
     )

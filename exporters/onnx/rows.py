@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sparsedevice.packing import PackedFile
-from sparsedevice.packing.format import SLICE_ROWS, Kind
+from sparsedevice.packing.format import BASE_COLUMNS, MAX_BYTE_DIM, SLICE_ROWS, Kind
 
 from .builder import DOUBLE, INT32, INT64, Builder
 
@@ -46,8 +46,9 @@ class Table:
     @classmethod
     def of(cls, packed: PackedFile, name: str) -> Table:
         """The items or the users of a file."""
-        pointers = packed.section(Kind[f"{name.upper()}_POINTERS"], "<u4")
         sliced = name == "item" and packed.layout == "sliced"
+        kind = Kind[f"{name.upper()}_POINTERS"]
+        pointers = packed.slice_pointers if sliced else packed.section(kind, "<u4")
         longest = max(int(np.diff(pointers.astype(np.int64)).max()), 1)
         n_rows = packed.n_items if name == "item" else packed.n_users
         return cls(name, sliced, packed.values == "int4", packed.dim, n_rows, longest)
@@ -60,6 +61,8 @@ class Table:
         there = b.op("And", there, b.op("Unsqueeze", inside, b.ints(1)))
         offsets = b.op("Where", there, offsets, b.ints(0))
         columns = b.cast(b.op("Gather", f"{self.name}_columns", offsets), INT64)
+        if self.sliced and self.dim > MAX_BYTE_DIM:
+            columns = b.op("Add", columns, self._bases(b, at, there))
         columns = b.op("Where", there, columns, b.ints(0))
         values = b.cast(self._values(b, at, offsets, there), DOUBLE)
         return Entries(columns, b.op("Where", there, values, b.constant(0.0, np.float64)))
@@ -120,6 +123,15 @@ class Table:
         later = b.op("Where", b.op("Less", places, paired), in_pair, in_single)
         offsets = b.op("Where", b.op("Less", places, quads), in_quad, later)
         return b.op("Add", first, offsets), b.op("Less", places, steps)
+
+    def _bases(self, b: Builder, rows: str, there: str) -> str:
+        """What the columns of the entries of rows count from, int64[h, longest]."""
+        first, _ = self._slice_bounds(b, rows)
+        steps = b.op(
+            "Add", b.op("Div", first, b.ints(SLICE_ROWS)), b.constant(np.arange(self.longest), np.int64)
+        )
+        bases = b.op("Gather", f"{self.name}_bases", b.op("Where", there, steps, b.ints(0)))
+        return b.op("Mul", b.cast(bases, INT64), b.ints(BASE_COLUMNS))
 
     def _slice_bounds(self, b: Builder, rows: str) -> tuple[str, str]:
         """First entry of the slices of rows, and their steps, both int64[h, 1]."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from sparsedevice.packing import PackedFile
-from sparsedevice.packing.format import SLICE_ROWS, Kind
+from sparsedevice.packing.format import BASE_COLUMNS, MAX_BYTE_DIM, SLICE_ROWS, Kind
 
 from .builder import BOOL, DOUBLE, FLOAT, INT32, INT64, Builder
 from .query import float_query, whole_query
@@ -58,7 +58,7 @@ def top_rows(b: Builder, packed: PackedFile, query: str, eligible: str) -> None:
 
 def _slice_blocks(packed: PackedFile) -> NDArray[np.int64]:
     """For each block: first row, row after the last, first entry, entry after the last, slices, steps."""
-    pointers = packed.section(Kind.ITEM_POINTERS, "<u4").astype(np.int64)
+    pointers = packed.slice_pointers.astype(np.int64)
     steps = np.diff(pointers)
     starts = np.flatnonzero(np.concatenate(([True], steps[1:] != steps[:-1])))
     ends = np.append(starts[1:], len(steps))
@@ -122,7 +122,10 @@ def _body(packed: PackedFile, operand: str, query_scale: str, eligible: str) -> 
 def _slice_sums(b: Builder, packed: PackedFile, block: list[str], operand: str) -> str:
     """int32[rows]: the exact sums of the rows of slices of one length (docs/format.md, "Slices")."""
     _, _, start, end, slices, steps = block
-    query = b.op("Gather", operand, b.cast(b.op("Slice", "item_columns", start, end), INT32))
+    columns = b.cast(b.op("Slice", "item_columns", start, end), INT32)
+    if packed.dim > MAX_BYTE_DIM:
+        columns = _with_bases(b, columns, start, end)
+    query = b.op("Gather", operand, columns)
     halves = b.op("Div", steps, b.ints(2))
     quads, pairs = b.op("Div", steps, b.ints(4)), b.op("Mod", halves, b.ints(2))
     single = b.op("Mod", steps, b.ints(2))
@@ -143,12 +146,24 @@ def _slice_sums(b: Builder, packed: PackedFile, block: list[str], operand: str) 
         parts.append(b.op("ReduceSum", b.op("Reshape", part, shape, allowzero=1), b.ints(3), keepdims=0))
         first = last
     parts.append(b.op("Slice", products, first, steps, b.ints(1)))
-    if not np.diff(packed.section(Kind.ITEM_POINTERS, "<u4").astype(np.int64)).all():
+    if not np.diff(packed.slice_pointers.astype(np.int64)).all():
         # A slice of empty rows has no step, and a sum over nothing is not what every runtime computes.
         nothing = b.op("Concat", slices, b.ints(1), lanes, axis=0)
         parts.append(b.op("Expand", b.constant(0, np.int32), nothing))
     sums = b.op("ReduceSum", b.op("Concat", *parts, axis=1), b.ints(1), keepdims=0)
     return b.op("Reshape", sums, b.ints(-1))
+
+
+def _with_bases(b: Builder, columns: str, start: str, end: str) -> str:
+    """int32[entries]: columns that count from 0, of columns that count from the base of their step.
+
+    The entries of four steps may lie among one another, but those steps have one base.
+    """
+    lanes = b.ints(SLICE_ROWS)
+    bases = b.op("Slice", "item_bases", b.op("Div", start, lanes), b.op("Div", end, lanes))
+    bases = b.op("Mul", b.cast(bases, INT32), b.constant(BASE_COLUMNS, np.int32))
+    laid = b.op("Reshape", columns, b.ints(-1, SLICE_ROWS))
+    return b.op("Reshape", b.op("Add", laid, b.op("Unsqueeze", bases, b.ints(1))), b.ints(-1))
 
 
 def _unpacked(b: Builder, start: str, end: str, slices: str, even: str, single: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from onnx import TensorProto
 
 from sparsedevice.packing import PackedFile
-from sparsedevice.packing.format import HEADER_BYTES, Kind
+from sparsedevice.packing.format import HEADER_BYTES, MAX_BYTE_DIM, Kind
 
 from ..targets import PACKED_NAME
 
@@ -43,11 +43,15 @@ def file_head(packed: PackedFile) -> TensorProto:
 
 
 def tables(packed: PackedFile) -> list[TensorProto]:
-    """The sections that hold numbers, named as their kinds: ``item_columns`` and so on."""
+    """The sections that hold numbers, named as their kinds: ``item_columns`` and so on.
+
+    Of slices of more than 256 columns the bases, which follow the pointers, are ``item_bases``.
+    """
+    sliced = packed.layout == "sliced"
     column = TensorProto.UINT8 if packed.header.column_bytes == 1 else TensorProto.UINT16
     types = {
         Kind.ITEM_POINTERS: TensorProto.UINT32,
-        Kind.ITEM_COLUMNS: column,
+        Kind.ITEM_COLUMNS: TensorProto.UINT8 if sliced else column,
         Kind.ITEM_VALUES: _VALUES[packed.values],
         Kind.ITEM_SCALES: TensorProto.FLOAT,
         Kind.USER_POINTERS: TensorProto.UINT32,
@@ -63,16 +67,25 @@ def tables(packed: PackedFile) -> list[TensorProto]:
         section = packed.sections.get(kind)
         if section is None:
             continue
-        count = section.length // _ITEM_BYTES[type_]
-        dims = [packed.dim, packed.dim] if kind is Kind.FOLD_MATRIX else [count]
-        name = kind.name.lower()
-        if not count:
-            # A table of empty rows: one entry that no row has, so that there is something to gather from.
-            zero = bytes(_ITEM_BYTES[type_])
-            found.append(TensorProto(name=name, data_type=type_, dims=[1], raw_data=zero))
-            continue
-        found.append(_outside(name, type_, section.offset, dims))
+        length, name = section.length, kind.name.lower()
+        if sliced and kind is Kind.ITEM_POINTERS:
+            length = packed.slice_pointers.nbytes
+            if packed.dim > MAX_BYTE_DIM:
+                after = section.offset + length
+                found.append(_numbers("item_bases", TensorProto.UINT8, after, section.length - length))
+        if kind is Kind.FOLD_MATRIX:
+            found.append(_outside(name, type_, section.offset, [packed.dim, packed.dim]))
+        else:
+            found.append(_numbers(name, type_, section.offset, length))
     return found
+
+
+def _numbers(name: str, type_: TensorProto.DataType, offset: int, length: int) -> TensorProto:
+    count = length // _ITEM_BYTES[type_]
+    if not count:
+        # A table of empty rows: one entry that no row has, so that there is something to gather from.
+        return TensorProto(name=name, data_type=type_, dims=[1], raw_data=bytes(_ITEM_BYTES[type_]))
+    return _outside(name, type_, offset, [count])
 
 
 def _outside(name: str, type_: TensorProto.DataType, offset: int, dims: Sequence[int]) -> TensorProto:

@@ -10,8 +10,11 @@ import pytest
 
 from sparsedevice.cli import main
 from sparsedevice.exporters import export
+from sparsedevice.packing import PackedFile
+from sparsedevice.packing.format import Kind
 from sparsedevice.profile import profile, render_profile
 from tests.exporters.tiny import tiny_run
+from tests.packing.small import write_small
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,16 @@ def test_the_table_is_the_run_s(bundle):
     assert table["rows_by_entries"] == np.bincount(lengths).tolist()
     assert 0 <= table["column_entropy_bits"] <= np.log2(run.items.shape[1])
     assert 0 <= table["value_entropy_bits"] <= 8
+
+
+@pytest.mark.parametrize("layout", ["sliced", "wide", "csr"])
+def test_padding_is_what_is_stored_and_no_entry(layout, tmp_path):
+    path = tmp_path / "model.sd"
+    write_small(path, values="int8", layout=layout)
+    packed = PackedFile.open(path)
+    padding = profile(path)["table"]["padding_entries"]
+    assert padding == packed.sections[Kind.ITEM_VALUES].length - packed.nnz
+    assert (padding > 0) == (layout != "csr")
 
 
 def test_parts_of_the_time_and_their_picture(bundle, capsys, tmp_path):
