@@ -30,6 +30,7 @@ def rules(dim: int) -> dict[str, FoldIn]:
         "ridge, 8 iterations": FoldIn(None, None, Ridge(10.0, 8)),
         "4 steps of 256 rows": FoldIn(None, None, Steps(4, 256, 1.0, 10.0)),
         "8 steps of 512 rows": FoldIn(None, None, Steps(8, 512, 1.0, 10.0)),
+        "16 steps of 2048 rows": FoldIn(None, None, Steps(16, 2048, 1.0, 10.0)),
     }
 
 
