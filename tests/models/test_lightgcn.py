@@ -40,7 +40,7 @@ def test_a_step_follows_the_gradient_through_the_graph() -> None:
     start = torch.nn.functional.normalize(torch.randn(15, 20))
     users, items = DenseTable(start[:6].clone()), DenseTable(start[6:].clone())
     config = TrainConfig(
-        model="lightgcn", sparsity=0.0, dim=20, precision="float32", temperature=0.3, layers=2
+        loss="softmax", model="lightgcn", sparsity=0.0, dim=20, precision="float32", temperature=0.3, layers=2
     )
     user, column = np.array([0, 1, 1]), np.array([2, 0, 3])
     batch = Batch(np.array([1, 4]), np.array([0, 2, 5, 8]), user, column, np.zeros(4, np.float32))
@@ -71,7 +71,9 @@ def test_baking_keeps_the_largest_entries_of_the_propagated_rows() -> None:
     rows[:, 0] = 1.0
     users = SparseTable.from_csr(scipy.sparse.csr_array(rows[:6].numpy()))
     items = SparseTable.from_csr(scipy.sparse.csr_array(rows[6:].numpy()))
-    config = TrainConfig(model="lightgcn", dim=40, precision="float32", temperature=0.3, layers=1)
+    config = TrainConfig(
+        loss="softmax", model="lightgcn", dim=40, precision="float32", temperature=0.3, layers=1
+    )
     out, baked_users = LightGCN(users, items, {}, config, graph).trained_tables()
     assert baked_users is not None
     normal = graph.toarray() / np.sqrt(graph.toarray().sum(1)[:, None] * graph.toarray().sum(0))

@@ -27,7 +27,13 @@ def test_a_step_follows_the_gradient_of_the_formula() -> None:
     counts = np.array([1, 2, 4, 8] * 3)
     table = DenseTable(rows.clone())
     config = TrainConfig(
-        model="pooled", sparsity=0.0, dim=4, precision="float32", temperature=0.3, history_power=0.5
+        loss="softmax",
+        model="pooled",
+        sparsity=0.0,
+        dim=4,
+        precision="float32",
+        temperature=0.3,
+        history_power=0.5,
     )
     user, column = np.array([0, 0, 0, 1, 1]), np.array([1, 4, 7, 0, 11])
     batch = Batch(np.array([0, 1]), np.arange(12), user, column, np.zeros(12, np.float32))

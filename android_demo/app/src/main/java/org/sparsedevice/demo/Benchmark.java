@@ -77,6 +77,7 @@ final class Benchmark {
         for (String hidden : HIDDEN) {
             result.put(hidden, null);
         }
+        result.put("energy_note", "an app reads no counters");
         result.put("phases", new LinkedHashMap<String, Object>());
         if (before < 0) {
             result.put("memory_note", "this platform has no /proc/self/smaps_rollup (Linux 4.14 and later do)");
