@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sparsedevice.models.item_model import ItemModel
 from sparsedevice.models.lessons import relation_lesson
+from sparsedevice.models.rows import BatchTensors
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
@@ -47,20 +48,20 @@ class ItemAutoencoder(ItemModel):
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch's sample of items; see ``Model.step``."""
-        items, mover = self.tables["items"], self.movers.get("items")
+        items = self.tables["items"]
         device = items.device
-        rows = torch.from_numpy(batch.items).to(device)
-        watching = mover is not None and mover.start_step(rows, last=last, progress=progress)
-        blocks = self.blocks(rows)
+        _, rows, user, column, log_inclusion = BatchTensors.of(batch, device)
+        watched = self.watched({"items": rows}, last=last, progress=progress)
+        blocks = self.item_blocks(rows)
         history = torch.zeros(len(batch.users), rows.numel(), device=device)
-        history[torch.from_numpy(batch.user).to(device), torch.from_numpy(batch.column).to(device)] = 1.0
+        history[user, column] = 1.0
         query = self.pool(history, blocks)
         output = self.products(query, blocks)
         teacher, lesson = self._teacher, None
         length = query.norm(dim=1, keepdim=True).clamp_(min=1e-6)
         cosine = None if teacher is None else output / length
         output -= history
-        weight = torch.from_numpy(batch.log_inclusion).to(device).neg_().exp_()
+        weight = log_inclusion.neg().exp_()
         loss = autoencoder_loss_(output, history, weight)
         query_gradient = torch.zeros_like(query)
         if teacher is not None and cosine is not None:
@@ -73,7 +74,7 @@ class ItemAutoencoder(ItemModel):
         # Rows meet the loss twice: as outputs, and as parts of the query.
         left = torch.cat([output, history])
         right = torch.cat([query, query_gradient])
-        self.update(blocks, left, right, lr, step=step, watching=watching, lesson=lesson)
+        self.update_items(blocks, left, right, lr, step=step, watched=watched, lesson=lesson)
         return loss
 
 

@@ -6,17 +6,14 @@ import torch
 from torch import Tensor
 
 from sparsedevice.models.lessons import Lesson, add_lesson_
-from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
+from sparsedevice.models.rows import ITEM_PROJECTION, Blocks, PlainRows, half_product
 from sparsedevice.sparse.mover import Mover
-from sparsedevice.sparse.table import Active
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.optimizer import Table
 
-Blocks = list[tuple[int, Active]]
-
 
 class ItemModel(PlainRows):
-    """A model whose only table is that of the items, expanded in blocks, so that a step's memory is bounded.
+    """A model whose only table is that of the items.
 
     Attributes:
         tables: "items".
@@ -27,15 +24,6 @@ class ItemModel(PlainRows):
         self.tables: dict[str, Table] = {"items": items}
         self.movers = movers
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
-        self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
-
-    def blocks(self, rows: Tensor) -> Blocks:
-        """The rows int64[J] in blocks, each with the place of its first."""
-        items = self.tables["items"]
-        return [
-            (start, items.active(rows[start : start + self._item_rows]))
-            for start in range(0, rows.numel(), self._item_rows)
-        ]
 
     def pool(self, weights: Tensor, blocks: Blocks) -> Tensor:
         """Weights float32[U, J] times the rows: float32[U, dim]."""
@@ -54,7 +42,7 @@ class ItemModel(PlainRows):
             found[:, start : start + active.rows.numel()] = self._product(queries, items.expand(active).T)
         return found
 
-    def update(
+    def update_items(
         self,
         blocks: Blocks,
         left: Tensor,
@@ -62,14 +50,12 @@ class ItemModel(PlainRows):
         lr: float,
         *,
         step: int,
-        watching: bool,
+        watched: set[str],
         lesson: Lesson | None = None,
     ) -> None:
         """A step on the rows, whose gradient is ``left.T @ right``: float32[n, J] and float32[n, dim]."""
-        items, mover = self.tables["items"], self.movers.get("items")
+        project = step % ITEM_PROJECTION == 0
         for start, active in blocks:
             gradient = self._product(left[:, start : start + active.rows.numel()].T, right)
             add_lesson_(gradient, lesson, start)
-            if watching and mover is not None:
-                mover.observe(active.rows, gradient)
-            update_table(items, mover, active, gradient, lr, project=step % ITEM_PROJECTION == 0)
+            self.update("items", active, gradient, lr, watched=watched, project=project)

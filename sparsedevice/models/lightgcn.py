@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsedevice.models.mf import MatrixFactorization
-from sparsedevice.models.rows import ITEM_PROJECTION, update_table
+from sparsedevice.models.rows import ITEM_PROJECTION, BatchTensors, update_table
 from sparsedevice.sparse.initial import top_columns, unit_rows
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.sparse.nmf import degree_normalised
@@ -86,14 +86,9 @@ class LightGCN(MatrixFactorization):
             return super().step(batch, lr, step=step, last=last, progress=progress)
         tables = self.tables
         device = tables["users"].device
-        rows = {
-            "users": torch.from_numpy(batch.users).to(device),
-            "items": torch.from_numpy(batch.items).to(device),
-        }
-        watching = {
-            name: mover.start_step(rows[name], last=last, progress=progress)
-            for name, mover in self.movers.items()
-        }
+        tensors = BatchTensors.of(batch, device)
+        rows = {"users": tensors.users, "items": tensors.items}
+        watched = self.watched(rows, last=last, progress=progress)
         blocks = {name: torch.empty(rows[name].numel(), table.dim, device=device)
                   for name, table in tables.items()}  # fmt: skip
         for start, stop in self._column_blocks():
@@ -103,25 +98,19 @@ class LightGCN(MatrixFactorization):
         lengths = {name: block.norm(dim=1, keepdim=True).clamp_(min=1e-12) for name, block in blocks.items()}
         x, y = (blocks[name] / lengths[name] for name in ("users", "items"))
         scores = self._product(x, y.T)
-        loss = self._loss(
-            scores,
-            torch.from_numpy(batch.user).to(device),
-            torch.from_numpy(batch.column).to(device),
-            torch.from_numpy(batch.log_inclusion).to(device),
-            step=step,
-        )
+        loss = self._loss(scores, tensors.user, tensors.column, tensors.log_inclusion, step=step)
         gradient = {"users": self._product(scores, y), "items": self._product(scores.T, x)}
         for name, unit in (("users", x), ("items", y)):
             gradient[name] -= (gradient[name] * unit).sum(1, keepdim=True) * unit
             gradient[name] /= lengths[name]
-        self._update(rows, gradient, watching, lr, project=step % ITEM_PROJECTION == 0)
+        self._send_back(rows, gradient, watched, lr, project=step % ITEM_PROJECTION == 0)
         return loss
 
-    def _update(
+    def _send_back(
         self,
         rows: dict[str, Tensor],
         gradient: dict[str, Tensor],
-        watching: dict[str, bool],
+        watched: set[str],
         lr: float,
         *,
         project: bool,
@@ -141,7 +130,7 @@ class LightGCN(MatrixFactorization):
                 own[name][:, start:stop] = block[rows[name]]
         for name, table in self.tables.items():
             mover = self.movers.get(name)
-            if watching.get(name) and mover is not None:
+            if name in watched and mover is not None:
                 mover.observe(rows[name], own[name])
             rest = torch.ones(table.n_rows, dtype=torch.bool, device=table.device)
             rest[rows[name]] = False

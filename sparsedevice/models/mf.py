@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sparsedevice.models.lessons import add_lesson_, relation_lesson
-from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, half_product, update_table
+from sparsedevice.models.rows import ITEM_PROJECTION, BatchTensors, PlainRows, half_product
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
@@ -60,49 +60,32 @@ class MatrixFactorization(PlainRows):
         self._teacher = teacher
         self._seed = config.seed
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
-        self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch; see ``Model.step``. The loss is the positives' sum."""
         users, items = self.tables["users"], self.tables["items"]
-        device = users.device
-        user_rows = torch.from_numpy(batch.users).to(device)
-        item_rows = torch.from_numpy(batch.items).to(device)
-        watching = {
-            name: mover.start_step(rows, last=last, progress=progress)
-            for name, rows in (("users", user_rows), ("items", item_rows))
-            if (mover := self.movers.get(name)) is not None
-        }
-        user_active = users.active(user_rows)
+        rows = BatchTensors.of(batch, users.device)
+        watched = self.watched({"users": rows.users, "items": rows.items}, last=last, progress=progress)
+        user_active = users.active(rows.users)
         x = users.expand(user_active)
-        blocks = [
-            (start, items.active(item_rows[start : start + self._item_rows]))
-            for start in range(0, item_rows.numel(), self._item_rows)
-        ]
-        scores = torch.empty(x.shape[0], item_rows.numel(), device=device)
+        blocks = self.item_blocks(rows.items)
+        scores = torch.empty(x.shape[0], rows.items.numel(), device=users.device)
         for start, active in blocks:
             scores[:, start : start + active.rows.numel()] = self._product(x, items.expand(active).T)
         teacher = self._teacher
         soft = None if teacher is None else teacher.soft_labels(scores, batch, batch.users)
-        loss = self._loss(
-            scores,
-            torch.from_numpy(batch.user).to(device),
-            torch.from_numpy(batch.column).to(device),
-            torch.from_numpy(batch.log_inclusion).to(device),
-            step=step,
-        )
+        loss = self._loss(scores, rows.user, rows.column, rows.log_inclusion, step=step)
         lesson = None
         if teacher is not None and soft is not None:
             teacher.mix_(scores, soft, batch)
-            lesson = relation_lesson(teacher, items, item_rows, batch, step)
+            lesson = relation_lesson(teacher, items, rows.items, batch, step)
         user_gradient = torch.zeros_like(x)
         sample = self._sample(scores, step) if self._backward_share < 1 else None
         if sample is not None:
-            for start in range(0, sample.items.numel(), self._item_rows):
-                part = slice(start, start + self._item_rows)
-                right = items.expand(items.active(item_rows[sample.items[part]]))
+            for start, active in self.item_blocks(rows.items[sample.items]):
+                part = slice(start, start + active.rows.numel())
                 left = scores[:, sample.items[part]] * sample.item_weight[part]
-                user_gradient += self._product(left, right)
+                user_gradient += self._product(left, items.expand(active))
             scores = scores[sample.users] * sample.user_weight[:, None]
         users_of_terms = x if sample is None else x[sample.users]
         for start, active in blocks:
@@ -111,19 +94,9 @@ class MatrixFactorization(PlainRows):
                 user_gradient += self._product(block_scores, items.expand(active))
             item_gradient = self._product(block_scores.T, users_of_terms)
             add_lesson_(item_gradient, lesson, start)
-            if watching.get("items"):
-                self.movers["items"].observe(active.rows, item_gradient)
-            update_table(
-                items,
-                self.movers.get("items"),
-                active,
-                item_gradient,
-                lr,
-                project=step % ITEM_PROJECTION == 0,
-            )
-        if watching.get("users"):
-            self.movers["users"].observe(user_rows, user_gradient)
-        update_table(users, self.movers.get("users"), user_active, user_gradient, lr, project=True)
+            project = step % ITEM_PROJECTION == 0
+            self.update("items", active, item_gradient, lr, watched=watched, project=project)
+        self.update("users", user_active, user_gradient, lr, watched=watched, project=True)
         return loss
 
     def _sample(self, gradient: Tensor, step: int) -> _Sample:

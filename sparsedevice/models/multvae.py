@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sparsedevice.models.item_model import ItemModel
 from sparsedevice.models.parameters import Parameters
+from sparsedevice.models.rows import BatchTensors
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.packing.tower import Tower
 from sparsedevice.sparse.mover import Mover
@@ -82,14 +83,12 @@ class MultVAE(ItemModel):
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update encoder and the rows of a batch's sample of items; see ``Model.step``."""
-        items, mover = self.tables["items"], self.movers.get("items")
+        items = self.tables["items"]
         device = items.device
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + step)
-        rows = torch.from_numpy(batch.items).to(device)
-        user = torch.from_numpy(batch.user).to(device)
-        column = torch.from_numpy(batch.column).to(device)
-        watching = mover is not None and mover.start_step(rows, last=last, progress=progress)
-        blocks = self.blocks(rows)
+        _, rows, user, column, log_inclusion = BatchTensors.of(batch, device)
+        watched = self.watched({"items": rows}, last=last, progress=progress)
+        blocks = self.item_blocks(rows)
         seen = (torch.rand(len(batch.user), generator=generator) >= DROPOUT).float().to(device)
         history = torch.zeros(len(batch.users), rows.numel(), device=device)
         history[user, column] = seen
@@ -101,7 +100,6 @@ class MultVAE(ItemModel):
         with torch.enable_grad():
             query, divergence = encode(pooled, values, noise)
         scores = self.products(query.detach(), blocks)
-        log_inclusion = torch.from_numpy(batch.log_inclusion).to(device)
         loss = self._loss(scores, user, column, log_inclusion, step=step)
         query_gradient = self.pool(scores, blocks)
         beta = KL_CAP * min(1.0, progress / KL_RAMP)
@@ -112,7 +110,7 @@ class MultVAE(ItemModel):
         )
         left = torch.cat([scores, history])
         right = torch.cat([query.detach(), found[0]])
-        self.update(blocks, left, right, lr, step=step, watching=watching)
+        self.update_items(blocks, left, right, lr, step=step, watched=watched)
         self.parameters.step(dict(zip(values, found[1:], strict=True)), DENSE_LR * lr)
         return loss
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import linear, relu
 
 from sparsedevice.models.parameters import Parameters
-from sparsedevice.models.rows import ITEM_PROJECTION, ITEM_ROWS, PlainRows, update_table
+from sparsedevice.models.rows import ITEM_PROJECTION, BatchTensors, PlainRows
 from sparsedevice.packing.pair_network import PairNetwork, shapes
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
@@ -43,7 +43,6 @@ class NeuMF(PlainRows):
         self.tables: dict[str, Table] = {"users": users, "items": items}
         self.movers = movers
         self._loss = Loss.of(config)
-        self._item_rows = max(1, min(ITEM_ROWS, items.n_rows // 4))
         values = initial_network(items.dim, config.hidden, config.seed)
         self.parameters = Parameters({name: value.to(items.device) for name, value in values.items()})
 
@@ -62,49 +61,24 @@ class NeuMF(PlainRows):
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the network and the rows of a batch; see ``Model.step``."""
         users, items = self.tables["users"], self.tables["items"]
-        device = users.device
-        user_rows = torch.from_numpy(batch.users).to(device)
-        item_rows = torch.from_numpy(batch.items).to(device)
-        watching = {
-            name: mover.start_step(rows, last=last, progress=progress)
-            for name, rows in (("users", user_rows), ("items", item_rows))
-            if (mover := self.movers.get(name)) is not None
-        }
-        user_active = users.active(user_rows)
+        rows = BatchTensors.of(batch, users.device)
+        watched = self.watched({"users": rows.users, "items": rows.items}, last=last, progress=progress)
+        user_active = users.active(rows.users)
         x = users.expand(user_active)
-        blocks = [
-            (start, items.active(item_rows[start : start + self._item_rows]))
-            for start in range(0, item_rows.numel(), self._item_rows)
-        ]
+        blocks = self.item_blocks(rows.items)
         values = self.parameters.values
-        scores = torch.empty(x.shape[0], item_rows.numel(), device=device)
+        scores = torch.empty(x.shape[0], rows.items.numel(), device=users.device)
         for start, active in blocks:
             scores[:, start : start + active.rows.numel()] = pair_scores(x, items.expand(active), values)
-        loss = self._loss(
-            scores,
-            torch.from_numpy(batch.user).to(device),
-            torch.from_numpy(batch.column).to(device),
-            torch.from_numpy(batch.log_inclusion).to(device),
-            step=step,
-        )
+        loss = self._loss(scores, rows.user, rows.column, rows.log_inclusion, step=step)
         user_gradient = torch.zeros_like(x)
         found = {name: torch.zeros_like(value) for name, value in values.items()}
         for start, active in blocks:
             slope = scores[:, start : start + active.rows.numel()]
             item_gradient = pair_gradients_(x, items.expand(active), values, slope, user_gradient, found)
-            if watching.get("items"):
-                self.movers["items"].observe(active.rows, item_gradient)
-            update_table(
-                items,
-                self.movers.get("items"),
-                active,
-                item_gradient,
-                lr,
-                project=step % ITEM_PROJECTION == 0,
-            )
-        if watching.get("users"):
-            self.movers["users"].observe(user_rows, user_gradient)
-        update_table(users, self.movers.get("users"), user_active, user_gradient, lr, project=True)
+            project = step % ITEM_PROJECTION == 0
+            self.update("items", active, item_gradient, lr, watched=watched, project=project)
+        self.update("users", user_active, user_gradient, lr, watched=watched, project=True)
         self.parameters.step(found, DENSE_LR * lr)
         return loss
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from sparsedevice.models.item_model import ItemModel
 from sparsedevice.models.lessons import relation_lesson
+from sparsedevice.models.rows import BatchTensors
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.sparse.mover import Mover
 from sparsedevice.training.batches import Batch
@@ -72,14 +73,11 @@ class PooledTower(ItemModel):
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch's sample of items; see ``Model.step``."""
-        items, mover = self.tables["items"], self.movers.get("items")
+        items = self.tables["items"]
         device = items.device
-        rows = torch.from_numpy(batch.items).to(device)
-        user = torch.from_numpy(batch.user).to(device)
-        column = torch.from_numpy(batch.column).to(device)
-        log_inclusion = torch.from_numpy(batch.log_inclusion).to(device)
-        watching = mover is not None and mover.start_step(rows, last=last, progress=progress)
-        blocks = self.blocks(rows)
+        _, rows, user, column, log_inclusion = BatchTensors.of(batch, device)
+        watched = self.watched({"items": rows}, last=last, progress=progress)
+        blocks = self.item_blocks(rows)
         weight = torch.from_numpy(self._weights[batch.items]).to(device)[column]
         history = torch.zeros(len(batch.users), rows.numel(), device=device)
         history[user, column] = weight
@@ -103,5 +101,5 @@ class PooledTower(ItemModel):
         # Rows meet the loss twice: as outputs, and as parts of the query.
         left = torch.cat([scores, history])
         right = torch.cat([query, query_gradient])
-        self.update(blocks, left, right, lr, step=step, watching=watching, lesson=lesson)
+        self.update_items(blocks, left, right, lr, step=step, watched=watched, lesson=lesson)
         return loss

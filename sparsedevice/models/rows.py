@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import scipy.sparse
 import torch
@@ -20,6 +20,24 @@ from sparsedevice.training.optimizer import Table, normalise_rows, project_rows,
 ITEM_ROWS = 4096
 # A user occurs once an epoch, an item in many steps: items are cut to their largest entries in every third.
 ITEM_PROJECTION = 3
+
+# Rows of a step, each block with the place of its first row.
+Blocks = list[tuple[int, Active]]
+
+
+class BatchTensors(NamedTuple):
+    """A ``Batch`` on the device of the tables; the same fields."""
+
+    users: Tensor
+    items: Tensor
+    user: Tensor
+    column: Tensor
+    log_inclusion: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, device: torch.device | str) -> BatchTensors:
+        """The arrays as tensors."""
+        return cls(*(torch.from_numpy(array).to(device) for array in batch))
 
 
 class Model(Protocol):
@@ -81,9 +99,10 @@ def end_period(model: Model, period: int, progress: float) -> None:
 
 
 class PlainRows:
-    """A model that is its tables; see ``Model``."""
+    """A model that is its tables; see ``Model``. Item rows are expanded block by block."""
 
     tables: dict[str, Table]
+    movers: dict[str, Mover]
 
     def fold_in(self) -> FoldIn | None:
         """None: chosen on validation."""
@@ -104,6 +123,29 @@ class PlainRows:
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Nothing to restore."""
+
+    def watched(self, rows: dict[str, Tensor], *, last: bool, progress: float) -> set[str]:
+        """The tables whose movers are to see the gradients of these rows int64[n]; called before a step."""
+        return {
+            name
+            for name, mover in self.movers.items()
+            if mover.start_step(rows[name], last=last, progress=progress)
+        }
+
+    def item_blocks(self, rows: Tensor) -> Blocks:
+        """The rows int64[J] of the items table in blocks."""
+        items = self.tables["items"]
+        size = max(1, min(ITEM_ROWS, items.n_rows // 4))
+        return [(start, items.active(rows[start : start + size])) for start in range(0, rows.numel(), size)]
+
+    def update(
+        self, name: str, active: Active, gradient: Tensor, lr: float, *, watched: set[str], project: bool
+    ) -> None:
+        """A step on rows of a table, with their gradient float32[n, dim]; see ``update_table``."""
+        mover = self.movers.get(name)
+        if mover is not None and name in watched:
+            mover.observe(active.rows, gradient)
+        update_table(self.tables[name], mover, active, gradient, lr, project=project)
 
 
 def update_table(

@@ -59,7 +59,7 @@ def test_both_gradients_of_a_step_are_the_full_ones_on_average(monkeypatch) -> N
         rows = seen.setdefault(table.n_rows, torch.zeros(table.n_rows, 4))
         rows[active.rows] += gradient
 
-    monkeypatch.setattr("sparsedevice.models.mf.update_table", note)
+    monkeypatch.setattr("sparsedevice.models.rows.update_table", note)
 
     def gradients(share: float, step: int) -> torch.Tensor:
         seen.clear()
