@@ -3,6 +3,7 @@
     python -m benchmarks.peers BUNDLE [--k 20] [--rounds 15] [--runs 3] [--only NAME,NAME:VARIANT]   top-k
     python -m benchmarks.peers BUNDLE --train DATA                                    top-k and training
     python -m benchmarks.peers --train DATA [--share 0.25] [--seconds 600]            training
+    python -m benchmarks.peers --train DATA --seed 0,1,2                              mean and spread
     … --json FILE --report FILE.html
 
 Top-k: every arm is a process of its own on one thread. In each round every arm is asked a block of queries,
@@ -48,7 +49,9 @@ def main() -> None:
         "--seconds", type=float, default=1800.0, help="of processor time, at most, for each learner"
     )
     parser.add_argument("--threads", type=int, default=2, help="for training")
-    parser.add_argument("--seed", type=int, default=0, help="for training")
+    parser.add_argument(
+        "--seed", default="0", help="for training; several, separated by commas, give their spread"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--report", type=Path, help="page to write; needs the extra 'report'")
     asked = parser.parse_args()
@@ -79,15 +82,23 @@ def main() -> None:
             found["runs"], found["spread"] = runs, inference.spread(runs)
             print(inference.spread_markdown(found["spread"]) + "\n")
     if asked.train is not None:
-        found["training"] = training.compare_training(
-            asked.train,
-            share=asked.share,
-            seconds=asked.seconds,
-            threads=asked.threads,
-            seed=asked.seed,
-            only=only,
-        )
-        print(training.markdown(found["training"]) + "\n")
+        trained = []
+        for seed in asked.seed.split(","):
+            trained.append(
+                training.compare_training(
+                    asked.train,
+                    share=asked.share,
+                    seconds=asked.seconds,
+                    threads=asked.threads,
+                    seed=int(seed),
+                    only=only,
+                )
+            )
+            print(training.markdown(trained[-1]) + "\n")
+        found["training"] = trained[0]
+        if len(trained) > 1:
+            found["training_runs"], found["seeds"] = trained, training.over_seeds(trained)
+            print(training.seeds_markdown(found["seeds"]) + "\n")
     environment = found["environment"] = read_environment(["numpy", "scipy", "torch"])
     print(
         f"{environment['cpu']}, {environment['cores']} cores, load {environment['load_average']},"

@@ -91,6 +91,7 @@ def _train(
         "cpu_seconds": last["cpu_seconds"],
         "stopped": last["cpu_seconds"] > seconds,
         "examples_per_second": last["examples"] / last["seconds"],
+        "examples_per_cpu_second": last["examples"] / last["cpu_seconds"],
         "seconds_to_most": seconds_to_most(looks),
         "cpu_seconds_to_most": seconds_to_most(looks, "cpu_seconds"),
         "item_entries": last["item_entries"],
@@ -135,7 +136,7 @@ def seconds_to_most(looks: list[dict[str, Any]], clock: str = "seconds") -> floa
 
 def markdown(found: dict[str, Any]) -> str:
     """The table, best test recall first."""
-    head = ["learner", "epochs", "seconds", "CPU s", "examples/s", f"s to {MOST:.0%}"]
+    head = ["learner", "epochs", "seconds", "CPU s", "examples/s", "examples/CPU s", f"s to {MOST:.0%}"]
     head += [f"CPU s to {MOST:.0%}", "peak MiB"]
     head += ["entries of the item table", f"validation Recall@{K}", f"test Recall@{K}"]
     lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
@@ -143,6 +144,7 @@ def markdown(found: dict[str, Any]) -> str:
         peak = row["peak_growth_bytes"]
         cells = [row["learner"], f"{row['epochs']}{' (stopped)' if row['stopped'] else ''}"]
         cells += [f"{row['seconds']:.1f}", f"{row['cpu_seconds']:.1f}", f"{row['examples_per_second']:,.0f}"]
+        cells += [f"{row['examples_per_cpu_second']:,.0f}"]
         cells += [f"{row['seconds_to_most']:.1f}", f"{row['cpu_seconds_to_most']:.1f}"]
         cells += ["" if peak is None else f"{peak / 2**20:.0f}"]
         cells += [f"{row['item_entries']:,}", f"{row['validation']:.4f}", f"{row['test']:.4f}"]
@@ -155,3 +157,40 @@ def markdown(found: dict[str, Any]) -> str:
     if found["share"] != 1:
         about += f"; {found['share']:g} of each learner's usual epochs"
     return "\n".join([*lines, f"\n{about}; at most {found['seconds']:g} s of processor time each"])
+
+
+#: What is shown over several seeds.
+SPREAD = ("cpu_seconds", "examples_per_cpu_second", "cpu_seconds_to_most", "validation", "test")
+
+
+def over_seeds(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each learner that ran with every seed: mean, least and greatest of what :data:`SPREAD` names.
+
+    Args:
+        runs: what :func:`compare_training` returned, one a seed.
+    """
+    found = []
+    for name in (row["learner"] for row in runs[0]["learners"]):
+        rows = [row for run in runs for row in run["learners"] if row["learner"] == name]
+        if len(rows) == len(runs):
+            values = {key: [row[key] for row in rows] for key in SPREAD}
+            found.append(
+                {"learner": name, "seeds": [run["seed"] for run in runs]}
+                | {key: (float(np.mean(v)), min(v), max(v)) for key, v in values.items()}
+            )
+    return found
+
+
+def seeds_markdown(rows: list[dict[str, Any]]) -> str:
+    """Mean and, in brackets, least and greatest over the seeds."""
+    head = ["learner", "CPU s", "examples/CPU s", f"CPU s to {MOST:.0%}"]
+    head += [f"validation Recall@{K}", f"test Recall@{K}"]
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+    for row in sorted(rows, key=lambda row: -row["test"][0]):
+        forms = (",.1f", ",.0f", ",.1f", ".4f", ".4f")
+        cells = [
+            f"{row[key][0]:{form}} ({row[key][1]:{form}}-{row[key][2]:{form}})"
+            for key, form in zip(SPREAD, forms, strict=True)
+        ]
+        lines.append("| " + " | ".join([row["learner"], *cells]) + " |")
+    return "\n".join([*lines, f"\nseeds {', '.join(map(str, rows[0]['seeds']))}" if rows else ""])

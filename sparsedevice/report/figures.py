@@ -225,12 +225,12 @@ def ratios(arms: Mapping[str, Sequence[float]], label: str) -> str:
 
 
 def learning(learners: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Recall on validation by seconds of training."""
+    """Recall on validation by the processor's seconds of training."""
 
     def draw(axes: Axes) -> None:
         for place, (name, looks) in enumerate(learners.items()):
             axes.plot(
-                [look["seconds"] for look in looks],
+                [look["cpu_seconds"] for look in looks],
                 [look["recall"] for look in looks],
                 marker="o",
                 markersize=3,
@@ -239,7 +239,7 @@ def learning(learners: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
                 label=name,
             )
         axes.set_xscale("log")
-        axes.set_xlabel("seconds of training")
+        axes.set_xlabel("seconds of processor time")
         axes.set_ylabel("recall, validation")
         axes.legend(loc="lower right")
 

@@ -252,7 +252,7 @@ def _of_peers(found: Mapping[str, Any]) -> list[Section]:
     if "training" in found:
         training = found["training"]
         learners = sorted(training["learners"], key=lambda learner: -learner["test"])
-        keys = ("epochs", "seconds", "cpu_seconds", "examples_per_second", "seconds_to_most", "test")
+        keys = ("epochs", "seconds", "cpu_seconds", "examples_per_cpu_second", "cpu_seconds_to_most", "test")
         sections.append(
             Section(
                 f"Training beside peers: {training['data']}",
@@ -260,6 +260,20 @@ def _of_peers(found: Mapping[str, Any]) -> list[Section]:
                 Chart("learning", {learner["learner"]: learner["looks"] for learner in learners}),
                 ["", *keys],
                 [[learner["learner"], *(_number(learner[key]) for key in keys)] for learner in learners],
+            )
+        )
+    if "seeds" in found:
+        keys = ("cpu_seconds", "examples_per_cpu_second", "cpu_seconds_to_most", "validation", "test")
+        sections.append(
+            Section(
+                "Training over seeds",
+                "Mean, and in brackets least and greatest.",
+                head=["", "seeds", *keys],
+                table=[
+                    [row["learner"], ", ".join(map(str, row["seeds"]))]
+                    + ["{} ({}-{})".format(*map(_number, row[key])) for key in keys]
+                    for row in found["seeds"]
+                ],
             )
         )
     return sections

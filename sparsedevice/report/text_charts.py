@@ -130,14 +130,14 @@ def _curves(histories: Mapping[str, Sequence[Mapping[str, float]]], _label: str,
 
 
 def _learning(learners: Mapping[str, Sequence[Mapping[str, float]]], _label: str, width: int) -> list[str]:
-    """Recall at equal steps of each learner's own time."""
+    """Recall at equal steps of each learner's own processor time."""
     series = {}
     for name, looks in learners.items():
-        seconds = [0.0, *(look["seconds"] for look in looks)]
+        seconds = [0.0, *(look["cpu_seconds"] for look in looks)]
         recalls = [0.0, *(look["recall"] for look in looks)]
-        label = f"{name}, {seconds[-1]:.0f} s"
+        label = f"{name}, {seconds[-1]:.0f} CPU s"
         series[label] = np.interp(np.linspace(0, seconds[-1], 30), seconds, recalls).tolist()
-    return ["recall on validation, each over its own seconds", *_sparklines(series, ".4f", width)]
+    return ["recall on validation, each over its own processor time", *_sparklines(series, ".4f", width)]
 
 
 def _ratios(arms: Mapping[str, Sequence[float]], label: str, width: int) -> list[str]:

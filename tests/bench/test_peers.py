@@ -16,7 +16,15 @@ from benchmarks.peers.inference import (
 )
 from benchmarks.peers.inference import markdown as inference_markdown
 from benchmarks.peers.process import read_script, scripts_in
-from benchmarks.peers.training import LEARNERS, OURS, compare_training, markdown, seconds_to_most
+from benchmarks.peers.training import (
+    LEARNERS,
+    OURS,
+    compare_training,
+    markdown,
+    over_seeds,
+    seconds_to_most,
+    seeds_markdown,
+)
 
 torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")
 
@@ -80,23 +88,35 @@ def test_two_arms_beside_each_other(packed_bundle, tmp_path):
         )
 
 
-def test_the_plain_loss_is_the_one_that_is_trained_with():
-    from sparsedevice.training.softmax import softmax_loss_
+@pytest.mark.parametrize(("n_items", "loss"), [(30, "softmax"), (3000, "bsl")])
+def test_dense_tables_in_torch_train_with_the_loss_and_the_settings_of_this_project(n_items, loss):
+    from sparsedevice.training.config import TrainConfig
+    from sparsedevice.training.losses import Loss
 
     scripts_in(LEARNERS, OURS)
     softmax = read_script(LEARNERS / "torch_softmax.py")
-    matrix = scipy.sparse.random(40, 30, 0.15, format="csr", random_state=1)
+    matrix = scipy.sparse.random(400, n_items, 4.5 / n_items, format="csr", random_state=1)
     matrix = scipy.sparse.csr_array((matrix > 0).astype(np.float32))
+    config = TrainConfig().resolve(*matrix.shape, matrix.nnz)
+    settings = softmax.settings_for(matrix)
+    assert config.loss == loss
+    assert settings == (config.batch_users, config.epochs, config.temperature, config.temperature2)
+
     torch.manual_seed(0)
     users, items = (torch.nn.functional.normalize(torch.randn(n, 8)) for n in matrix.shape)
     seen = []
-    for chosen, columns, positive, log_pi in softmax.batches(matrix, np.random.default_rng(0)):
-        scores = users[chosen] @ items[columns].T
+    for chosen, columns, positive, log_pi in softmax.batches(
+        matrix, settings.users, np.random.default_rng(0)
+    ):
+        cosines = (users[chosen] @ items[columns].T).requires_grad_()
         user, column = positive.nonzero(as_tuple=True)
-        rest = (scores / 0.1 - log_pi).masked_fill(positive, -torch.inf).logsumexp(1)
-        mine = (torch.logaddexp(scores[user, column] / 0.1, rest[user]) - scores[user, column] / 0.1).sum()
-        ours = softmax_loss_(scores.clone(), user, column, log_pi, temperature=0.1)
-        assert float(mine) == pytest.approx(ours, rel=1e-4)
+        mean = softmax.loss_of(cosines, positive, log_pi, settings)
+        mean.backward()
+        ours = cosines.detach().clone()
+        total = Loss.of(config)(ours, user, column, log_pi, step=0)
+        assert mean.item() == pytest.approx(total / len(user), rel=1e-4)
+        gradient = ours / (len(user) * settings.temperature)
+        torch.testing.assert_close(cosines.grad, gradient, rtol=1e-3, atol=1e-6)
         seen += chosen[user].tolist()
     assert len(seen) == matrix.nnz, "every interaction once an epoch"
 
@@ -104,7 +124,7 @@ def test_the_plain_loss_is_the_one_that_is_trained_with():
 def test_learners_learn():
     found = compare_training(
         "synthetic:users=300,items=120,seed=0",
-        share=0.1,
+        share=0.05,
         seconds=60,
         threads=1,
         seed=0,
@@ -124,3 +144,8 @@ def test_learners_learn():
     assert ours["item_entries"] < 0.2 * 120 * 128
     assert dense["item_entries"] == 120 * 64
     assert "sparsedevice mf sparse-0.9" in markdown(found)
+    again = {"seed": 1, "learners": [{**row, "test": row["test"] + 0.02} for row in found["learners"][:1]]}
+    (row,) = over_seeds([found, again])
+    assert row["seeds"] == [0, 1], "the dense table was not trained with the second seed"
+    assert row["test"] == pytest.approx((ours["test"] + 0.01, ours["test"], ours["test"] + 0.02))
+    assert "sparsedevice mf sparse-0.9" in seeds_markdown([row])

@@ -218,18 +218,34 @@ def test_a_comparison_with_peers(tmp_path, capsys):
         {"arm": "core", "cpu_ratio": [1.0, 1.0, 1.0], "wall_ratio": [1.0, 1.0, 1.0], **arm},
         {"arm": "dense", "cpu_ratio": [8.5, 8.0, 9.0], "wall_ratio": [9.5, 9.0, 9.9], **arm},
     ]
-    looks = [{"seconds": 1.0, "recall": 0.1}, {"seconds": 3.0, "recall": 0.2}]
-    figures = {"epochs": 2, "seconds": 3.0, "cpu_seconds": 4.0, "examples_per_second": 5e3}
-    learner = {"learner": "ours", "looks": looks, "seconds_to_most": 2.8, "test": 0.15, **figures}
+    looks = [{"cpu_seconds": 1.0, "recall": 0.1}, {"cpu_seconds": 3.0, "recall": 0.2}]
+    figures = {"epochs": 2, "seconds": 4.0, "cpu_seconds": 3.0, "examples_per_cpu_second": 5e3}
+    learner = {"learner": "ours", "looks": looks, "cpu_seconds_to_most": 2.8, "test": 0.15, **figures}
+    three = {key: [value, value / 2, value * 2] for key, value in learner.items() if key in figures}
+    three |= {
+        "cpu_seconds_to_most": [2.8, 2.6, 3.0],
+        "validation": [0.2, 0.2, 0.2],
+        "test": [0.15, 0.14, 0.16],
+    }
+    seeds = [{"learner": "ours", "seeds": [0, 1, 2], **three}]
     training = {"data": "log", "k": 20, "threads": 2, "learners": [learner]}
     repeated = {"runs": [{}, {}], "spread": [{"arm": "dense", "ratios": [8.5, 8.6], "spread": 0.0118}]}
     path = tmp_path / "peers.json"
     path.write_text(
-        json.dumps({"peers": 1, "inference": {"k": 20, "arms": arms}, "training": training, **repeated})
+        json.dumps(
+            {
+                "peers": 1,
+                "inference": {"k": 20, "arms": arms},
+                "training": training,
+                "seeds": seeds,
+                **repeated,
+            }
+        )
     )
     page = report([path], tmp_path / "page.html").read_text(encoding="utf-8")
     for text in ("Top-20 beside peers", "8.50 (8.00-9.00)", "Training beside peers: log", "0.1500", "+1.2%"):
         assert text in page
+    assert "0.1500 (0.1400-0.1600)" in page
     assert_stopped(["report", str(path)])
     printed = capsys.readouterr().out
     assert "8.50 (8.00-9.00)" in printed

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-#: Queries that are asked untimed before a block: another arm has used the caches.
-WARM = 3
+#: Queries asked untimed before a block, as another arm has used the caches: so many, or until this long has
+#: passed; one at least. A query of milliseconds has read its whole table.
+WARM, WARM_NS = 3, 1_000_000
 
 
 @dataclass
@@ -80,9 +81,12 @@ def time_block(ask: Callable[[int], Any], queries: list[int]) -> dict[str, Any]:
     It was left alone if the kernel has not given the processor to another program in the middle of it,
     nor of the query before, which leaves the caches to the next.
     """
+    cpu, clock = time.process_time_ns, time.perf_counter_ns
+    begin = cpu()
     for query in queries[:WARM]:
         ask(query)
-    cpu, clock = time.process_time_ns, time.perf_counter_ns
+        if cpu() - begin > WARM_NS:
+            break
     cpu_ns, wall_ns, alone = [], [], []
     seen = _switches()
     undisturbed = True

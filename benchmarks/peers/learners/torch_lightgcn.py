@@ -1,7 +1,8 @@
 """LightGCN (He et al., SIGIR 2020, eq. 7 and 8) in plain torch: three layers, their mean, no other weights.
 
-With the sampled softmax instead of the paper's BPR: every step costs one propagation over the whole graph,
-whatever its batch, and an epoch of BPR has 350 steps of 2,048 pairs where one of whole users has 24 to 117.
+With the losses of ``torch_softmax`` instead of the paper's BPR: every step costs one propagation over the
+whole graph, whatever its batch, and an epoch of BPR has 350 steps of 2,048 pairs where one of whole users has
+24 to 30.
 """
 
 from __future__ import annotations
