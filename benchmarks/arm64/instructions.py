@@ -4,7 +4,8 @@
 
 Counts come from emulation (qemu-user and the plugin of ``sparsedevice/bench/native``) and are exact:
 every count is taken twice and must be equal. "Choosing" is what ``sd_collect_*`` executes to find the best
-20, after the scan has left out slices that hold none. Cycles are **estimates**; the models are in cycles.py.
+20, after the scan has left out slices that hold none. Cycles are **estimates**; the models are in
+``sparsedevice/bench/emulated/cycles.py``.
 Built by clang, which is Android's and Apple's compiler, and by gcc, whichever of the two is there. Needs
 qemu-user, gcc-aarch64-linux-gnu (for clang: its libraries) and, for cycles, LLVM 17 or later (Debian and
 Ubuntu: apt install llvm-19).
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from benchmarks.arm64.cycles import cycles, versions
+from sparsedevice.bench.emulated.cycles import cycles, versions
 from sparsedevice.bench.machines.qemu import count_program, emulate
 from sparsedevice.bench.native import build_tool, compile_once
 from sparsedevice.bench.native.build import find_compiler

@@ -102,6 +102,9 @@ def _emulated(columns: Sequence[Mapping[str, Any]]) -> list[str]:
             size = next(r["caches"][core][f"{level}_kib"] for r in columns if core in r.get("caches", {}))
             label = f"modelled {level.upper()} misses a query, {core} ({size} KiB)"
             lines.append(_row(label, [_count(cell) for cell in cells]))
+    for core in dict.fromkeys(c for result in columns for c in result.get("estimated_cycles") or ()):
+        cells = [(r.get("estimated_cycles") or {}).get(core) for r in columns]
+        lines.append(_row(f"estimated cycles of the scan, {core}", [_count(cell) for cell in cells]))
     equal = [("yes" if r["answers"]["equal"] else "NO") if "answers" in r else "" for r in columns]
     lines.append(_row("answers equal this machine's", equal))
     return lines

@@ -263,15 +263,15 @@ def _of_peers(found: Mapping[str, Any]) -> list[Section]:
             )
         )
     if "seeds" in found:
-        keys = ("cpu_seconds", "examples_per_cpu_second", "cpu_seconds_to_most", "validation", "test")
+        spread = ("cpu_seconds", "examples_per_cpu_second", "cpu_seconds_to_most", "validation", "test")
         sections.append(
             Section(
                 "Training over seeds",
                 "Mean, and in brackets least and greatest.",
-                head=["", "seeds", *keys],
+                head=["", "seeds", *spread],
                 table=[
                     [row["learner"], ", ".join(map(str, row["seeds"]))]
-                    + ["{} ({}-{})".format(*map(_number, row[key])) for key in keys]
+                    + ["{} ({}-{})".format(*map(_number, row[key])) for key in spread]
                     for row in found["seeds"]
                 ],
             )

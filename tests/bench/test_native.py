@@ -116,6 +116,13 @@ def test_emulated_arm64_counts_and_never_times(packed_bundle):
     assert all(scan["load_bytes"] > 0 for scan in scans)
     for key in ("load_ms", "first_query_us", "p50_us", "p90_us", "p99_us"):
         assert first[key] is None
+    assert first["estimated_cycles"] == again["estimated_cycles"]
+    if first["estimated_cycles"] is None:
+        assert "apt install llvm" in first["estimated"]
+    else:
+        instructions = sum(scan["instructions"] for scan in scans)
+        small, big = (first["estimated_cycles"][core] for core in ("A55", "X3 (Neoverse V2)"))
+        assert instructions / 8 < big < small < 5 * instructions, "an X3 takes up eight instructions a cycle"
     with pytest.raises(ConfigError, match="has nothing for backend 'onnx'"):
         bench(packed_bundle.path, target="qemu-arm64", backend="onnx")
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sparsedevice import __version__
+from sparsedevice.bench.emulated import cycles
 from sparsedevice.bench.emulated.server import Server
 from sparsedevice.bench.emulated.userland import userland
 from sparsedevice.bench.environment import read_environment
@@ -33,6 +34,8 @@ N_CHECKED = 16
 #: Backends whose arm64 builds run in the emulated userland.
 RUNTIMES = ("onnx", "onnx-native", "executorch", "executorch-native")
 _SCORED_ALIKE = ("int8", "int4")
+#: How the names of the core's functions begin that score rows.
+SCAN = "sd_scan_"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class _Emulated:
         counts: of a query; see :func:`sparsedevice.bench.machines.qemu.counts_between`.
         caches: misses in a query, by core.
         kernel: of the C core; None elsewhere.
+        cycles: estimated for the core's scan of a query, by core; None where nothing can estimate them.
     """
 
     harness: str
@@ -52,6 +56,7 @@ class _Emulated:
     counts: dict[str, Any]
     caches: dict[str, dict[str, float]]
     kernel: str | None = None
+    cycles: dict[str, float] | None = None
 
 
 def count_cell(bundle: Bundle, settings: BenchSettings) -> dict[str, Any]:
@@ -68,7 +73,8 @@ def count_cell(bundle: Bundle, settings: BenchSettings) -> dict[str, Any]:
         As :func:`sparsedevice.bench.measure.measure` with None for every time and memory figure; ``answers``:
         whether rows and bits of scores are those of ``reference``; ``counts``: instructions, loads, stores
         and bytes of one query on average, by function in ``functions``; ``counted`` says what is in them;
-        ``caches``: sizes of the modelled data caches of some cores, and their misses in a query.
+        ``caches``: sizes of the modelled data caches of some cores, and their misses in a query;
+        ``estimated_cycles``: of the core's scan, by core, or None; ``estimated`` says how, or why not.
 
     Raises:
         ConfigError: if the bundle has nothing for the backend, or emulation does not run it.
@@ -99,6 +105,8 @@ def count_cell(bundle: Bundle, settings: BenchSettings) -> dict[str, Any]:
         "counts": ran.counts,
         "counted": COUNTED["core" if backend == "core" else "runtime"],
         "caches": {core: {**asdict(CORES[core]), **misses} for core, misses in ran.caches.items()},
+        "estimated_cycles": ran.cycles,
+        "estimated": _how_estimated(backend, ran),
         "emulator": version(),
         "time_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "sparsedevice": __version__,
@@ -145,8 +153,30 @@ def _run_core(packed: PackedFile, queries: Queries, settings: BenchSettings, scr
     answers = [(answer["rows"], answer["score_bits"]) for answer in said]
     n = len(queries.histories)
     once, more = ([*command, "--queries", str(count)] for count in (1, 1 + n))
-    counts, last = counts_between(once, more, n)
-    return _Emulated("sd-bench", answers, counts, misses_between(once, more, n), last.get("kernel"))
+    trace = scratch / "scan"
+    counts, last = counts_between(once, more, n, trace, SCAN)
+    estimated = _scan_cycles(trace.read_bytes(), counts, 1 + n)
+    return _Emulated(
+        "sd-bench", answers, counts, misses_between(once, more, n), last.get("kernel"), estimated
+    )
+
+
+def _scan_cycles(trace: bytes, counts: dict[str, Any], queries: int) -> dict[str, float] | None:
+    """Cycles of a query's scan by core: those of an instruction in the last query, times how many."""
+    last = trace[len(trace) // 4 * (queries - 1) // queries * 4 :]
+    executed = sum(
+        function["instructions"] for name, function in counts["functions"].items() if name.startswith(SCAN)
+    )
+    return {core: each * executed for core, each in cycles.cycles(last).items()} or None
+
+
+def _how_estimated(backend: str, ran: _Emulated) -> str:
+    if ran.cycles is not None:
+        how = f"llvm-mca of {cycles.versions()}, all data in the first cache, every branch foreseen"
+        return f"the functions {SCAN}* of a query, which score every row; {how}"
+    if backend != "core":
+        return "not estimated: the emulator cannot tell a runtime's functions apart"
+    return "not estimated: it takes llvm-mc and llvm-mca of LLVM 17 or later (apt install llvm-19)"
 
 
 def _run_runtime(

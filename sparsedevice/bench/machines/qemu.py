@@ -120,15 +120,24 @@ def _last_object(lines: list[str]) -> dict[str, Any]:
     return {}
 
 
-def counts_between(once: list[str], more: list[str], parts: int) -> tuple[dict[str, Any], dict[str, Any]]:
+def counts_between(
+    once: list[str], more: list[str], parts: int, trace: Path | None = None, prefix: str = ""
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the longer run executed beyond the shorter, a part: the counts of a steady state.
+
+    Args:
+        once: the program and its arguments for the shorter run.
+        more: the same for the longer one.
+        parts: how much longer it is.
+        trace: as for :func:`count_program`, of the longer run.
+        prefix: as for :func:`count_program`.
 
     Returns:
         Totals, and in ``functions`` the same by function, the busiest first; and the last JSON object that
         the longer run printed.
     """
     before, _ = count_program(once)
-    after, said = count_program(more)
+    after, said = count_program(more, trace, prefix)
     return _totals(
         {name: counts.minus(before.get(name, _NOTHING), parts) for name, counts in after.items()}
     ), said

@@ -17,6 +17,8 @@ import shutil
 import subprocess
 from functools import cache
 
+from sparsedevice.errors import TargetError
+
 #: Heading and LLVM's name of a model.
 CORES = {"A55": "cortex-a55", "A76 (Neoverse N1)": "neoverse-n1", "X3 (Neoverse V2)": "neoverse-v2"}
 BY_REGISTER = "A55, look-ups by register"
@@ -39,6 +41,9 @@ def cycles(trace: bytes) -> dict[str, float]:
 
     Args:
         trace: the code of executed instructions, four bytes each.
+
+    Raises:
+        TargetError: if LLVM cannot read the code.
     """
     if not versions() or not trace:
         return {}
@@ -63,7 +68,7 @@ def _cycles(assembly: str, core: str) -> int:
     report = _run("llvm-mca", ["-mtriple=aarch64", f"-mcpu={core}", "-iterations=1"], assembly)
     found = re.search(r"Total Cycles:\s+(\d+)", report)
     if found is None:
-        raise SystemExit(f"llvm-mca gave no cycles for {core}")
+        raise TargetError(f"llvm-mca gave no cycles for {core}")
     return int(found[1])
 
 
@@ -77,7 +82,7 @@ def _run(name: str, flags: list[str], text: str) -> str:
     assert program is not None
     done = subprocess.run([program, *flags], input=text, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{program}: {done.stderr.strip()}")
+        raise TargetError(f"{program}: {done.stderr.strip()}")
     return done.stdout
 
 
