@@ -167,8 +167,11 @@ def measure(arms: list[Arm], rounds: int, most_rounds: int) -> int:
             before = after
         ours.cpu_us.append(float(np.median(np.concatenate([block["cpu"] for block in own]))) / 1000)
         done += 1
-        if done >= rounds and done % 5 == 0 and all(is_narrow(arm) for arm in others):
-            break
+        if done % 5 == 0:
+            wide = [arm.peer.name for arm in others if not is_narrow(arm)]
+            sys.stderr.write(f"round {done}; not yet narrow: {', '.join(wide) or 'none'}\n")
+            if done >= rounds and not wide:
+                break
     return done
 
 

@@ -45,7 +45,6 @@ def steady(
     samples: list[int] = []
     emitted = 0
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         end = clock() + int(min_seconds * 1e9)
