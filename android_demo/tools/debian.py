@@ -1,5 +1,7 @@
 """dx and android.jar from Debian 11 (bullseye), where no Android SDK is installed.
 
+    python3 tools/debian.py FOLDER      # where build_apk.py --work looks for them: its folder debian
+
 Debian 12 has neither. The two packages are downloaded and unpacked into a folder; nothing is installed, and
 the system's own package sources stay as they are: bullseye is asked from the same mirror by another list.
 """
@@ -10,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 PACKAGES = ("dalvik-exchange", "libandroid-23-java")
@@ -74,3 +77,7 @@ def debian_mirror() -> str | None:
     text = "\n".join(path.read_text(errors="replace") for path in files if path.is_file())
     found = re.search(r"^(?:URIs:|deb(?:\s+\[[^\]]*\])?)\s+(\S+/debian/?)(?:\s|$)", text, re.MULTILINE)
     return found.group(1) if found else None
+
+
+if __name__ == "__main__":
+    print(*find_jars(Path(sys.argv[1])))

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.android.jvm import Jvm, build_classes, build_library, missing_jdk, missing_jni
+from tests.android.jvm import Jvm, build_classes, build_library, need_jdk, need_jni
 
 
 @pytest.fixture(scope="session")
 def classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if missing_jdk():
-        pytest.skip(missing_jdk())
+    need_jdk()
     return build_classes(tmp_path_factory.mktemp("java"))
 
 
@@ -28,8 +27,7 @@ def jvm(classes: Path) -> Iterator[Jvm]:
 @pytest.fixture(scope="session")
 def jni(classes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jvm]:
     """A JVM that checks every JNI call, with the native library."""
-    if missing_jni():
-        pytest.skip(missing_jni())
+    need_jni()
     library = build_library(tmp_path_factory.mktemp("jni"))
     process = Jvm(classes, library.parent, ["-Xcheck:jni"])
     yield process

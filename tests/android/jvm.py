@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
@@ -24,22 +25,19 @@ HARNESS = Path(__file__).parent / "harness"
 ERRORS = {"UnknownIdException": UnknownIdError, "BadRequestException": ConfigError}
 
 
-def missing_jdk() -> str:
-    """Why the library cannot be built and run here; "" where it can."""
+def need_jdk() -> None:
+    """Skip where the library cannot be built and run."""
     if not shutil.which("javac") or not shutil.which("java"):
-        return "needs a JDK: install openjdk-17-jdk-headless or put javac on the PATH"
-    return ""
+        pytest.skip("no JDK is installed")
 
 
-def missing_jni() -> str:
-    """Why the native library cannot be built here; "" where it can."""
-    if missing_jdk():
-        return missing_jdk()
+def need_jni() -> None:
+    """Skip where the native library cannot be built."""
+    need_jdk()
     if not (java_home() / "include" / "jni.h").is_file():
-        return f"needs jni.h, which {java_home()} lacks: install a whole JDK"
+        pytest.skip("the JDK has no jni.h")
     if not compiler():
-        return "needs a C compiler on the PATH"
-    return ""
+        pytest.skip("no C compiler is installed")
 
 
 def java_home() -> Path:

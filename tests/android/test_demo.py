@@ -21,7 +21,7 @@ from sparsedevice.exporters.android.project import ASSETS, PROJECT, write
 from sparsedevice.packing import PackedFile, diff
 from sparsedevice.runtime.reference import NumpyRecommender
 from sparsedevice.training import train
-from tests.android.jvm import HARNESS, ROOT, Jvm, JvmRecommender, missing_jdk, run
+from tests.android.jvm import HARNESS, ROOT, Jvm, JvmRecommender, need_jdk, run
 from tests.packing.small import write_small
 
 APP = ROOT / "android_demo" / "app" / "src" / "main"
@@ -97,8 +97,7 @@ def benched(tmp_path_factory) -> dict:
 
 
 def test_benchmark_of_the_app_writes_what_bench_writes(project, tmp_path, benched):
-    if missing_jdk():
-        pytest.skip(missing_jdk())
+    need_jdk()
     sources = [
         *(ROOT / "android_demo/sparsedevice/src/main/java").rglob("*.java"),
         *(HARNESS / "android").rglob("*.java"),
@@ -132,13 +131,10 @@ def apk(tmp_path_factory) -> Path:
     finally:
         sys.path.pop(0)
     if missing():
-        pytest.skip(f"building an APK needs the Debian packages {', '.join(missing())}")
+        pytest.skip("the Android tools of .ci/tools are not all installed")
     jars = ROOT / "build" / "android" / "work" / "debian"
     if not jars.is_dir() and not os.environ.get("DX_JAR"):
-        pytest.skip(
-            "building an APK needs dx.jar and android.jar: run make android-apk once, or set DX_JAR and"
-            " ANDROID_JAR"
-        )
+        pytest.skip("dx.jar and android.jar, which .ci/tools unpacks, are not there")
     folder = tmp_path_factory.mktemp("apk")
     write_small(folder / "model.sd")
     write(PackedFile.open(folder / "model.sd"), folder)
@@ -176,7 +172,7 @@ def test_apk_maps_its_model(apk, jvm):
 def test_classes_of_the_apk_recommend(apk, classes):
     """The classes in the APK, brought back from dex to the JVM's form, answer over fakes of Android's."""
     if not shutil.which("enjarify"):
-        pytest.skip("needs enjarify, which translates dex to JVM classes: apt install enjarify")
+        pytest.skip("enjarify is not installed")
     jar = apk.parent / "from-dex.jar"
     # Debian's script takes the first python3 on the PATH, and only the system's knows its modules.
     system = {**os.environ, "PATH": f"/usr/bin:{os.environ['PATH']}"}

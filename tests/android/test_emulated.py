@@ -14,7 +14,7 @@ import pytest
 
 from sparsedevice.exporters.row_recommender import RowRecommender
 from sparsedevice.packing import PackedFile
-from tests.android.jvm import ROOT, java_home, missing_jni, run
+from tests.android.jvm import ROOT, java_home, need_jni, run
 from tests.packing.small import write_small
 from tests.runtime.conformance import CHECKS, Subject
 
@@ -23,8 +23,8 @@ HISTORY, USER, ITEM = range(3)
 SCALAR, NEON, NEON_DOT = 0, 3, 4
 # abi: compiler and emulator of a machine that runs it, and the kernels that it must have
 MACHINES = {
-    "arm64-v8a": ("aarch64-linux-gnu-gcc", ["qemu-aarch64-static", "-cpu", "max"], (NEON_DOT, NEON, SCALAR)),
-    "armeabi-v7a": ("arm-linux-gnueabi-gcc", ["qemu-arm-static", "-cpu", "max"], (SCALAR,)),
+    "arm64-v8a": ("aarch64-linux-gnu-gcc", ["qemu-aarch64", "-cpu", "max"], (NEON_DOT, NEON, SCALAR)),
+    "armeabi-v7a": ("arm-linux-gnueabi-gcc", ["qemu-arm", "-cpu", "max"], (SCALAR,)),
 }
 
 
@@ -104,9 +104,8 @@ def machines(tmp_path_factory):
         compiler, emulator, _ = MACHINES[abi]
         for tool in (compiler, emulator[0], "clang", "ld.lld"):
             if not shutil.which(tool):
-                pytest.skip(f"needs {tool} on the PATH")
-        if missing_jni():
-            pytest.skip(missing_jni())
+                pytest.skip(f"{tool} is not installed")
+        need_jni()
         return Machine(abi, tmp_path_factory.mktemp(abi))
 
     return build

@@ -140,7 +140,7 @@ def test_looks(look, page, address, tmp_path):
 def test_accessibility_checker(look, page, address):
     checker = os.environ.get("AXE_CORE")
     if not checker:
-        pytest.skip("set AXE_CORE to axe-core's axe.min.js")
+        pytest.skip("axe-core is not there: AXE_CORE does not name its axe.min.js")
     page.look(**LOOKS[look])
     visit(page, address, ["0", "6", "12"])
     page.run("document.getElementById('search').focus()")

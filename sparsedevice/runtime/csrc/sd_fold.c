@@ -190,8 +190,10 @@ static double add_comb(const sd_model *model, const sd_query *query, double shar
     sd_cursor slice = sd_cursor_at(model, SD_ITEMS, first);
     uint32_t groups = sd_choose_scan(model)(model, query, first, sliced ? SD_SLICE_ROWS : count,
                                             -SD_INFINITY, scores);
-    for (uint32_t i = 0; i < SD_COMB_ROWS; i++) {
-        lanes[i] = phase + 4 * i < count ? phase + 4 * i : (phase + 4 * i) % count;
+    for (uint32_t i = 0, lane = phase; i < SD_COMB_ROWS; i++, lane += 4) {
+        while (lane >= count) /* (phase + 4 i) % count; 32-bit ARM may lack division */
+            lane -= count;
+        lanes[i] = lane;
         double x = groups ? ((double)scores[lanes[i]] - 1) * sharpness : 0;
         x = x > -700 ? x : -700;
         powers[i] = x < 700 ? x : 700;
