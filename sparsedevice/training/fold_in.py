@@ -26,6 +26,8 @@ PENALTIES = (1.0, 10.0, 100.0)
 ITERATIONS = 8
 #: Steps and rows in a step's sample: the cheaper one first.
 STEPS = ((4, 256), (8, 512), (16, 2048))
+#: Items from which on, unmeasured, the most steps are taken: so many rows are then an eighth of them at most.
+MANY_ITEMS = 16_384
 LENGTHS = (1.0, 2.0)
 #: A simpler rule stays unless another is better by so many standard errors of the difference.
 STANDARD_ERRORS = 1.0
@@ -168,7 +170,7 @@ def default_recipe(
     if wanted == "ridge":
         return Recipe("ridge", penalty=PENALTIES[-1], count=ITERATIONS)
     if wanted == "steps":
-        count, rows = STEPS[1]
+        count, rows = STEPS[-1] if n_items >= MANY_ITEMS else STEPS[1]
         return Recipe(
             "steps",
             count=count,

@@ -13,7 +13,7 @@ from sparsedevice.evaluation.folding import folded_queries
 from sparsedevice.packing import FoldIn, Steps
 from sparsedevice.run import Run
 from sparsedevice.training import train
-from sparsedevice.training.fold_in import Recipe, choose_fold_in, same_fold_in
+from sparsedevice.training.fold_in import Recipe, choose_fold_in, default_recipe, same_fold_in
 
 WORLD = "synthetic:users=300,items=120,seed=3"
 
@@ -72,6 +72,9 @@ def test_without_validation_the_default(run: Run) -> None:
     assert choose_fold_in(*tables, None, 0, temperature=0.1)[0].kind == "steps"
     assert choose_fold_in(*tables, None, 0)[0].kind == "matrix"
     assert choose_fold_in(tables[0], None, *tables[2:], None, 0, temperature=0.1)[0].kind == "sum"
+    small, large = (default_recipe("auto", True, 0.1, n_items) for n_items in (3_000, 40_000))
+    assert (small.count, small.rows) == (8, 512)
+    assert (large.count, large.rows) == (16, 2048)
 
 
 def test_refusals(run: Run, tmp_path: Path) -> None:
