@@ -69,6 +69,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             beside.rename(path)
+    except SparseDeviceError as error:
+        # What cannot be written in it is said with the folder's own name.
+        error.args = (str(error).replace(str(beside), str(path)),)
+        raise
     except OSError as error:
         raise SparseDeviceError(f"cannot write {path}: {error.strerror}") from error
     finally:

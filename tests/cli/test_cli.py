@@ -142,6 +142,26 @@ def test_mistakes_with_a_bundle(bundle, trained, capsys):
     assert not (bundle.parent / "no").exists()
 
 
+@pytest.mark.parametrize("command", ["train", "export --target packed", "export --target onnx"])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(command, trained, tmp_path):
+    """A limit on the size of files stands for the disk: the same writes fail."""
+    name, *options = command.split()
+    data = "synthetic:users=200,items=300" if name == "train" else str(trained)
+    options += ["--epochs", "1", "--threads", "1"] if name == "train" else []
+    limited = ["sh", "-c", 'ulimit -f 4; exec "$0" "$@"', sys.executable, "-m", "sparsedevice"]
+    done = subprocess.run(
+        [*limited, name, data, *options, "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith(f"sparsedevice: cannot write {tmp_path / 'out'}")
+    assert said.endswith("File too large")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_importing_the_package_is_light():
     heavy = ("torch", "polars", "onnx", "onnxruntime", "executorch", "scipy", "rich", "typer")
     code = f"import sparsedevice, sys; print([m for m in {heavy!r} if m in sys.modules])"
