@@ -12,7 +12,7 @@ from watch import Watch, learn
 
 REQUIREMENTS = ["numpy==2.4.6", "scipy==1.17.1", "cornac==3.0.1"]
 VARIANTS = ["bpr"]
-EVERY, EPOCHS = 5, 100
+EPOCHS = 100
 
 
 def train(_variant: str, matrix: scipy.sparse.csr_array, watch: Watch) -> None:
@@ -32,7 +32,7 @@ def train(_variant: str, matrix: scipy.sparse.csr_array, watch: Watch) -> None:
     epochs, done = watch.epochs(EPOCHS), 0
     learnt: dict[str, np.ndarray] = {}
     while done < epochs:
-        more = min(EVERY, epochs - done)
+        more = min(watch.every(epochs), epochs - done)
         model = BPR(
             k=64,
             max_iter=more,

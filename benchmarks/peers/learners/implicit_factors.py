@@ -17,15 +17,17 @@ def train(variant: str, matrix: scipy.sparse.csr_array, watch: Watch) -> None:
 
     shared = {"factors": 64, "num_threads": watch.threads, "random_state": watch.seed}
     if variant == "bpr":
-        epochs, every = watch.epochs(200), 5
+        epochs = watch.epochs(200)
         model = BayesianPersonalizedRanking(
             learning_rate=0.01, regularization=0.01, iterations=epochs, **shared
         )
     else:
-        epochs, every = watch.epochs(15), 1
+        epochs = watch.epochs(15)
         model = AlternatingLeastSquares(
             regularization=0.05, alpha=10.0, iterations=epochs, calculate_training_loss=False, **shared
         )
+
+    every = watch.every(epochs)
 
     def look(epoch: int, *_: object) -> None:
         if (epoch + 1) % every == 0 or epoch + 1 == epochs:

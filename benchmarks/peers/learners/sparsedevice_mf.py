@@ -36,7 +36,7 @@ def train(_variant: str, matrix: scipy.sparse.csr_array, watch: Watch) -> None:
         """Looks are the runner's."""
 
         def _end_epoch(self, epoch: int, _bar: Any) -> None:
-            if (epoch + 1) % 2 == 0 or epoch + 1 == epochs:
+            if (epoch + 1) % watch.every(epochs) == 0 or epoch + 1 == epochs:
                 items, users = model.trained_tables()
                 unit = scipy.sparse.csr_array(items.multiply(inverse_norms(items)[:, None]))
                 watch.look(epoch + 1, users, unit, (epoch + 1) * matrix.nnz)

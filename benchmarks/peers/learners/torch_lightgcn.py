@@ -59,7 +59,7 @@ def train(_variant: str, matrix: scipy.sparse.csr_array, watch: Watch) -> None:
             total = total + layer
         return total[:n_users], total[n_users:]
 
-    fit(matrix, [table], vectors, watch, epochs=watch.epochs(EPOCHS), lr=LR, every=1)
+    fit(matrix, [table], vectors, watch, epochs=watch.epochs(EPOCHS), lr=LR)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def train(_variant: str, matrix: scipy.sparse.csr_array, watch: Watch) -> None:
     torch.manual_seed(watch.seed)
     users, items = (torch.nn.Parameter(0.1 * torch.randn(n, DIM)) for n in matrix.shape)
     epochs = watch.epochs(settings_for(matrix).epochs)
-    fit(matrix, [users, items], lambda: (users, items), watch, epochs=epochs, lr=LR, every=2)
+    fit(matrix, [users, items], lambda: (users, items), watch, epochs=epochs, lr=LR)
 
 
 if __name__ == "__main__":

@@ -74,7 +74,6 @@ def fit(
     *,
     epochs: int,
     lr: float,
-    every: int,
 ) -> None:
     """Train; ``vectors`` computes users and items, not of unit length, from the parameters."""
     torch.set_num_threads(watch.threads)
@@ -92,7 +91,7 @@ def fit(
             loss.backward()
             optimiser.step()
             done += 1
-        if epoch % every == 0 or epoch == epochs:
+        if epoch % watch.every(epochs) == 0 or epoch == epochs:
             with torch.no_grad():
                 found = [functional.normalize(table).numpy() for table in vectors()]
             watch.look(epoch, *found, epoch * matrix.nnz)

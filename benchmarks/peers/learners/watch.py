@@ -43,6 +43,11 @@ class Watch:
         """The share of a learner's usual number of epochs that is asked for, one at least."""
         return max(1, round(usual * self._share))
 
+    @staticmethod
+    def every(epochs: int) -> int:
+        """Epochs from one look to the next, for about twenty of them: a look costs the runner seconds."""
+        return max(1, round(epochs / 20))
+
     def start(self) -> None:
         """The clock runs from here."""
         self._since = time.perf_counter(), time.process_time()
