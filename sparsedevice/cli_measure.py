@@ -164,6 +164,9 @@ def sweep(
     max_users: Annotated[int, typer.Option(help="Test users to measure on; 0 for all.")] = 5000,
     dense: Annotated[bool, typer.Option(help="Also train dense tables of the same bytes.")] = True,
     jobs: Annotated[int, typer.Option(help="Runs at once.")] = 1,
+    report: Annotated[
+        Path | None, typer.Option(help="Page to write, with the frontier drawn; needs the extra 'report'.")
+    ] = None,
     output: Annotated[Literal["md", "json"], typer.Option(help="How to print the answer.")] = "md",
 ) -> None:
     """Train and measure a grid, with dense tables of the same bytes beside it; resumable."""
@@ -171,6 +174,10 @@ def sweep(
     from sparsedevice.sweep import SweepSettings, render_sweep
     from sparsedevice.sweep import sweep as run_sweep
 
+    if report is not None:
+        from sparsedevice.report import check_report
+
+        check_report(report)  # before hours of training, not after them
     grid: dict[str, list[Any]] = {
         "sparsity": _list("sparsity", sparsity, float),
         "dim": _list("dim", dim, int),
@@ -186,7 +193,12 @@ def sweep(
         settings=settings,
     )
     terminal.write(json.dumps(found, indent=2) if output == "json" else render_sweep(found))
-    sys.stderr.write(f"A page of it: sparsedevice report {out} --out report.html\n")
+    if report is None:
+        sys.stderr.write(f"A page of it: sparsedevice report {out} --out report.html\n")
+    else:
+        from sparsedevice.report import report as write_report
+
+        sys.stderr.write(f"{write_report([out], report, title='Sweep')}\n")
 
 
 def _list(name: str, text: str | None, kind: Callable[[str], Any]) -> list[Any]:

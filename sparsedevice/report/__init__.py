@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparsedevice.report.page import report
+from sparsedevice.report.page import check_report, report
 from sparsedevice.report.text import print_report
 
-__all__ = ["print_report", "report"]
+__all__ = ["check_report", "print_report", "report"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from sparsedevice import __version__
 from sparsedevice.errors import ConfigError
@@ -15,6 +16,19 @@ from sparsedevice.report.collect import collect
 from sparsedevice.report.sections import build_sections
 
 EXTRA = "report"
+
+
+def check_report(out: Path) -> Any:
+    """Find out whether a page could be written; returns the module ``jinja2``.
+
+    Raises:
+        ConfigError: if ``out`` is a folder.
+        MissingExtraError: if the extra ``report`` is not installed.
+    """
+    require("matplotlib", extra=EXTRA)
+    if out.is_dir():
+        raise ConfigError(f"{out} is a folder; name a file such as report.html")
+    return require("jinja2", extra=EXTRA)
 
 
 def report(
@@ -35,13 +49,10 @@ def report(
         MissingExtraError: if the extra ``report`` is not installed.
         SparseDeviceError: if a source is damaged, or the page cannot be written.
     """
-    jinja2 = require("jinja2", extra=EXTRA)
-    require("matplotlib", extra=EXTRA)
+    out = Path(out)
+    jinja2 = check_report(out)
     from sparsedevice.report.figures import draw
 
-    out = Path(out)
-    if out.is_dir():
-        raise ConfigError(f"{out} is a folder; give --out a file such as report.html")
     sections = [
         {**vars(section), "svg": draw(section.chart) if section.chart else ""}
         for section in build_sections(collect([Path(source) for source in sources]))

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from sparsedevice.cli import main
 from sparsedevice.errors import ConfigError, RunError
 from sparsedevice.sweep import SweepSettings, render_sweep, sweep
 
@@ -146,6 +147,25 @@ def test_table_marks_the_frontier(first):
     sizes = [int(line.split("|")[1].replace(",", "")) for line in lines]
     assert sizes == sorted(sizes)
     assert "*" in lines[0], "nothing is smaller than the smallest"
+
+
+def test_the_command_draws_the_frontier(tmp_path, capsys):
+    pytest.importorskip("matplotlib", reason="the extra 'report' is not installed")
+    out, page = tmp_path / "out", tmp_path / "page.html"
+    command = ["sweep", DATA, "--out", str(out), "--sparsity", "0.75", "--dim", "16", "--epochs", "1"]
+    command += ["--max-users", "50", "--no-dense", "--report"]
+    with pytest.raises(SystemExit) as stop:
+        main([*command, str(tmp_path)])
+    assert stop.value.code == 2
+    assert "is a folder" in capsys.readouterr().err
+    assert not out.exists(), "found out before training"
+    with pytest.raises(SystemExit) as stop:
+        main([*command, str(page)])
+    assert stop.value.code == 0
+    assert "* | int8 | sparsity=0.75 dim=16 seed=0 |" in capsys.readouterr().out
+    text = page.read_text(encoding="utf-8")
+    assert "Size and accuracy" in text
+    assert "<svg" in text
 
 
 def test_refusals(tmp_path):
