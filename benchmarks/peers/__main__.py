@@ -9,8 +9,8 @@
 Top-k: every arm is a process of its own on one thread. In each round every arm is asked a block of queries,
 in an order drawn anew, and the core one before and one after it. Times are of processor time, query by
 query; a query in the middle of which, or of the one before, the kernel gave the processor to another
-program does not count. A round gives each arm one ratio: the median of its block over the median of the
-core's two blocks beside it; the table shows the median of the rounds with a 95 % bootstrap interval. The
+program does not count. A round gives each arm one ratio: the fastest tenth of its block over the median of
+the core's two blocks beside it; the table shows the median of the rounds with a 95 % bootstrap interval. The
 first queries of a block are untimed, as another arm has used the caches. Rounds go on until the intervals
 are narrow. The peers get the table's rows as dense float32 (they have no sparse form) and ready query
 vectors; the core starts from ids and folds in. --runs measures several times, each with new processes.
@@ -43,7 +43,7 @@ def main() -> None:
         "--runs", type=int, default=1, help="whole measurements of top-k, one after the other"
     )
     parser.add_argument("--work", type=Path, help="folder for the arms' files, to keep for the next time")
-    parser.add_argument("--most-rounds", type=int, default=60)
+    parser.add_argument("--most-rounds", type=int, default=40)
     parser.add_argument("--share", type=float, default=1.0, help="of each learner's usual epochs")
     parser.add_argument(
         "--seconds", type=float, default=1800.0, help="of processor time, at most, for each learner"

@@ -214,13 +214,23 @@ def _of_benches(results: Sequence[Mapping[str, Any]]) -> list[Section]:
 def _of_peers(found: Mapping[str, Any]) -> list[Section]:
     """What ``python -m benchmarks.peers --json`` wrote."""
     sections = []
+    place = found.get("environment")
+    where = (
+        f" Measured on: {place['cpu'] or place['machine']}, {place['cores']} cores, {place['os']}, load"
+        f" {place['load_average']}."
+        if place
+        else ""
+    )
     if "inference" in found:
         arms = sorted(found["inference"]["arms"], key=lambda arm: arm["cpu_ratio"][0])
         rows = [
             [
                 arm["arm"],
                 f"{arm['p50_us']:,.1f}",
-                *("{:.2f} ({:.2f}-{:.2f})".format(*arm[key]) for key in ("cpu_ratio", "wall_ratio")),
+                *(
+                    "{:.2f} ({:.2f}-{:.2f})".format(*arm[key])
+                    for key in ("cpu_ratio", "median_ratio", "wall_ratio")
+                ),
                 f"{arm['index_bytes']:,}",
                 _number(arm["anonymous_bytes"]),
                 f"{arm['overlap']:.3f}",
@@ -231,9 +241,19 @@ def _of_peers(found: Mapping[str, Any]) -> list[Section]:
         sections.append(
             Section(
                 f"Top-{k} beside peers",
-                "The same queries, one thread, in turns; medians of paired ratios with their 95 % interval.",
+                "The same queries, one thread, in turns; medians over rounds of paired ratios with their 95 %"
+                " interval: a peer's fastest tenth of a block over the core's median." + where,
                 Chart("ratios", {arm["arm"]: arm["cpu_ratio"] for arm in arms}, "times the core's"),
-                ["", "p50 µs", "times the core's, CPU", "wall", "index bytes", "anonymous bytes", "overlap"],
+                [
+                    "",
+                    "p50 µs",
+                    "times the core's, CPU",
+                    "of medians",
+                    "wall",
+                    "bytes",
+                    "anonymous",
+                    "overlap",
+                ],
                 rows,
             )
         )
@@ -245,7 +265,7 @@ def _of_peers(found: Mapping[str, Any]) -> list[Section]:
                 head=["", *(f"run {i + 1}" for i in range(len(found["runs"]))), "greatest over least"],
                 table=[
                     [row["arm"], *(f"{ratio:.2f}" for ratio in row["ratios"]), f"+{row['spread']:.1%}"]
-                    for row in found["spread"]
+                    for row in sorted(found["spread"], key=lambda row: row["ratios"][0])
                 ],
             )
         )
@@ -256,7 +276,8 @@ def _of_peers(found: Mapping[str, Any]) -> list[Section]:
         sections.append(
             Section(
                 f"Training beside peers: {training['data']}",
-                f"{training['threads']} threads, looks not counted; recall@{training['k']} on validation.",
+                f"{training['threads']} threads, looks not counted; recall@{training['k']} on validation."
+                + where,
                 Chart("learning", {learner["learner"]: learner["looks"] for learner in learners}),
                 ["", *keys],
                 [[learner["learner"], *(_number(learner[key]) for key in keys)] for learner in learners],

@@ -77,6 +77,9 @@ def test_two_arms_beside_each_other(packed_bundle, tmp_path):
     assert dense["overlap"] > 0.9
     low, high = dense["cpu_ratio"][1:]
     assert 0 < low <= dense["cpu_ratio"][0] <= high
+    assert len(dense["rounds"]["cpu"]) == 2
+    pairs = zip(dense["rounds"]["cpu"], dense["rounds"]["median"], strict=True)
+    assert all(quiet <= median for quiet, median in pairs), "the fastest tenth against the same median"
     for arm in found["arms"]:
         assert 0 <= arm["left_alone"] <= 1
         assert arm["p50_us"] > 0

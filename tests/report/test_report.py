@@ -214,9 +214,10 @@ def test_sparklines_and_bars():
 
 def test_a_comparison_with_peers(tmp_path, capsys):
     arm = {"index_bytes": 10, "anonymous_bytes": None, "overlap": 1.0, "p50_us": 5.0}
+    arm["wall_ratio"] = [2.0, 1.0, 3.0]
     arms = [
-        {"arm": "core", "cpu_ratio": [1.0, 1.0, 1.0], "wall_ratio": [1.0, 1.0, 1.0], **arm},
-        {"arm": "dense", "cpu_ratio": [8.5, 8.0, 9.0], "wall_ratio": [9.5, 9.0, 9.9], **arm},
+        {"arm": "core", "cpu_ratio": [1.0, 1.0, 1.0], "median_ratio": [1.0, 1.0, 1.0], **arm},
+        {"arm": "dense", "cpu_ratio": [8.5, 8.0, 9.0], "median_ratio": [9.5, 9.0, 9.9], **arm},
     ]
     looks = [{"cpu_seconds": 1.0, "recall": 0.1}, {"cpu_seconds": 3.0, "recall": 0.2}]
     figures = {"epochs": 2, "seconds": 4.0, "cpu_seconds": 3.0, "examples_per_cpu_second": 5e3}
@@ -238,6 +239,7 @@ def test_a_comparison_with_peers(tmp_path, capsys):
                 "inference": {"k": 20, "arms": arms},
                 "training": training,
                 "seeds": seeds,
+                "environment": {"cpu": "Abacus 1", "cores": 2, "os": "Linux", "load_average": 3.5},
                 **repeated,
             }
         )
@@ -246,6 +248,7 @@ def test_a_comparison_with_peers(tmp_path, capsys):
     for text in ("Top-20 beside peers", "8.50 (8.00-9.00)", "Training beside peers: log", "0.1500", "+1.2%"):
         assert text in page
     assert "0.1500 (0.1400-0.1600)" in page
+    assert page.count("Measured on: Abacus 1, 2 cores, Linux, load 3.5.") == 2
     assert_stopped(["report", str(path)])
     printed = capsys.readouterr().out
     assert "8.50 (8.00-9.00)" in printed
