@@ -23,7 +23,10 @@ ARMS = Path(__file__).parent / "arms"
 OURS = "sparsedevice_core"
 N_QUERIES = 200
 #: A block of an arm takes about this long, and has so many queries at least.
-BLOCK_NS, LEAST_QUERIES = 20_000_000, 5
+BLOCK_NS, LEAST_QUERIES = 50_000_000, 5
+#: Rounds that a set of processes serves: where the kernel lays a table differs from one to the next, and is
+#: worth up to a tenth of an arm's time.
+ROUNDS_A_PROCESS = 15
 #: What stands for a peer's block: a query that met little of the other programs' memory traffic. An arm that
 #: streams megabytes a query pays in processor time for what they leave of the bandwidth, which changes from
 #: minute to minute. The core's block is its median, as its queries differ in length: that favours the peer.
@@ -49,13 +52,13 @@ class Arm:
     """
 
     def __init__(self, script: Path, variant: str, data: Path, k: int) -> None:
-        arguments = (str(data), str(k))
-        built = Peer(script, variant, *arguments, "build")
+        self._start = script, variant, str(data), str(k)
+        built = Peer(*self._start, "build")
         try:
             built.read()
         finally:
             built.close()
-        self.peer = Peer(script, variant, *arguments)
+        self.peer = Peer(*self._start)
         self.about = self.peer.read()
         self._next, self._n = 0, LEAST_QUERIES
         self.ratios: dict[str, list[float]] = {"cpu": [], "median": [], "wall": []}
@@ -75,6 +78,12 @@ class Arm:
         self.wall_ns += found["wall_ns"]
         chosen = alone if alone.sum() >= LEAST_ALONE else np.ones(len(alone), bool)
         return {"cpu": cpu[chosen], "wall": np.array(found["wall_ns"], np.float64)}
+
+    def restart(self) -> None:
+        """Go on in a new process."""
+        self.peer.close()
+        self.peer = Peer(*self._start)
+        self.peer.read()
 
     def fit(self) -> None:
         """Choose how many queries make a block, and forget what was measured so far."""
@@ -162,6 +171,10 @@ def measure(arms: list[Arm], rounds: int, most_rounds: int) -> int:
     draw = random.Random(0)
     done = 0
     while done < most_rounds:
+        if done and done % ROUNDS_A_PROCESS == 0:
+            sys.stderr.write("starting new processes\n")
+            for arm in arms:
+                arm.restart()
         before = ours.block()
         own = [before]
         for arm in draw.sample(others, len(others)):

@@ -67,7 +67,8 @@ def test_the_spread_of_runs():
     assert "| a | 4.00 | 5.00 | +25.0% |" in spread_markdown([row])
 
 
-def test_two_arms_beside_each_other(packed_bundle, tmp_path):
+def test_two_arms_beside_each_other(packed_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.peers.inference.ROUNDS_A_PROCESS", 1)
     found = compare_inference(
         packed_bundle.path, k=3, rounds=2, most_rounds=2, only=["numpy_dense:fp32"], work=tmp_path
     )
