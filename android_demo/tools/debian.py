@@ -80,4 +80,4 @@ def debian_mirror() -> str | None:
 
 
 if __name__ == "__main__":
-    print(*find_jars(Path(sys.argv[1])))
+    sys.stdout.write(" ".join(map(str, find_jars(Path(sys.argv[1])))) + "\n")
