@@ -19,6 +19,7 @@ FILES = (
     "sd_fold.c",
     "sd_query.c",
     "sd_scan.c",
+    "sd_select.c",
     "sd_text.c",
     "sd_topk.c",
     "sd_verify.c",

@@ -26,6 +26,7 @@ SOURCES = (
     "sd_fold",
     "sd_query",
     "sd_scan",
+    "sd_select",
     "sd_text",
     "sd_topk",
     "sd_verify",

@@ -262,6 +262,12 @@ SD_INLINE uint64_t sd_index_slots(uint32_t n) { return (uint64_t)n + n / 4 + 1; 
 /* Sort ascending and drop repeats; returns how many are left. */
 uint32_t sd_sort_unique(uint32_t *rows, uint32_t count);
 
+/* The k largest keys first, in no order. */
+void sd_select_keys(uint64_t *keys, uint32_t count, uint32_t k);
+
+/* Largest first. */
+void sd_sort_keys(uint64_t *keys, uint32_t count);
+
 float sd_score_row(const sd_model *model, const sd_query *query, uint32_t row);
 
 /* Scratch is handed out in pieces, each aligned to 64 bytes. */
