@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 from sparsedevice.errors import ConfigError
+from sparsedevice.sparse.presets import METHODS
 
 Value = TypeVar("Value")
 MODELS = ("mf", "lightgcn", "neumf", "elsa", "pooled", "multvae")
@@ -237,6 +238,10 @@ class TrainConfig:
         bilateral = bilateral and not _is_dense(n_users, n_items, n_interactions)
         loss = self.loss or ("bsl" if bilateral else "softmax")
         batch_users = 1024 if bilateral else BATCH_USERS.get(self.model, 256)
+        temperature = default_temperature(self.model, n_users, n_items, n_interactions)
+        method = METHODS.get(self.method)
+        if bilateral and self.sparsity > 0 and method is not None and method.weights == "sparse":
+            temperature *= sparse_temperature((1 - self.sparsity) * dim)
         return replace(
             self,
             dim=dim,
@@ -250,9 +255,7 @@ class TrainConfig:
             history_power=self.history_power
             if self.history_power is not None
             else default_history_power(n_users, n_items, n_interactions),
-            temperature=self.temperature
-            if self.temperature is not None
-            else default_temperature(self.model, n_users, n_items, n_interactions),
+            temperature=_default(self.temperature, temperature),
             teacher_weight=_default(self.teacher_weight, None if self.teacher is None else TEACHER_WEIGHT),
             temperature2=_default(self.temperature2, (1.25 if bilateral else 1.1) if loss == "bsl" else None),
             margin=_default(self.margin, 0.4 if loss == "ccl" else None),
@@ -307,6 +310,15 @@ def default_temperature(model: str, n_users: int, n_items: int, n_interactions: 
     if model in ("pooled", "multvae"):
         return 0.09
     return 0.15 if _is_dense(n_users, n_items, n_interactions) else 0.1
+
+
+def sparse_temperature(active: float) -> float:
+    """What rows of few active entries multiply the temperature by: 1.6 at 6, 1.3 at 12, 1.15 at 25.
+
+    Two of them share few columns, so their cosines are small, and a low temperature would see nothing but the
+    few items that share the most. Measured on Gowalla; where users share many items 0.15 is already enough.
+    """
+    return 1 + 3.6 / max(active, 1.0)
 
 
 def default_history_power(n_users: int, n_items: int, n_interactions: int) -> float:

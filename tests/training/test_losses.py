@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -98,3 +100,18 @@ def test_settings_of_another_loss_are_refused() -> None:
         with pytest.raises(ConfigError, match=message):
             TrainConfig.from_json(bad)
     assert TrainConfig(loss="bsl").resolve(10, 10, 10).temperature2 == 1.1
+
+
+def test_the_temperature_by_rule_follows_the_active_entries():
+    few_shared, many_shared = (30_000, 40_000, 800_000), (6_000, 3_000, 700_000)
+
+    def temperature(size: tuple[int, int, int], **settings: Any) -> float:
+        found = TrainConfig(**{"dim": 128, **settings}).resolve(*size).temperature
+        assert found is not None
+        return found
+
+    assert temperature(few_shared, sparsity=0.0) == temperature(few_shared, method="magnitude") == 0.1
+    falling = [temperature(few_shared, sparsity=1 - active / 128) for active in (6, 12, 25, 64)]
+    assert falling == pytest.approx([0.16, 0.13, 0.1144, 0.1056], abs=1e-4)
+    assert temperature(many_shared) == temperature(many_shared, sparsity=0.0) == 0.15
+    assert temperature(few_shared, temperature=0.2) == 0.2
