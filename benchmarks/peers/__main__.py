@@ -1,19 +1,20 @@
 """This project beside what an engineer would pick instead, each peer in an environment with pinned packages.
 
-    python -m benchmarks.peers BUNDLE [--k 20] [--rounds 30] [--runs 3] [--only NAME,NAME:VARIANT]   top-k
+    python -m benchmarks.peers BUNDLE [--k 20] [--rounds 20] [--runs 3] [--only NAME,NAME:VARIANT]   top-k
     python -m benchmarks.peers BUNDLE --train DATA                                    top-k and training
     python -m benchmarks.peers --train DATA [--share 0.25] [--seconds 600]            training
     python -m benchmarks.peers --train DATA --seed 0,1,2                              mean and spread
     … --json FILE --report FILE.html
 
-Top-k: every arm is a process of its own on one thread, and a new one after 15 rounds. In each round every arm
+Top-k: every arm is a process of its own on one thread. In each round every arm
 is asked a block of queries, in an order drawn anew, and the core one before and one after it. Times are of
 processor time, query by query; a query in the middle of which, or of the one before, the kernel gave the
 processor to another program does not count. A round gives each arm one ratio: the fastest tenth of its block
 over the median of the core's two blocks beside it; the table shows the median of the rounds with a 95 %
 bootstrap interval. The first queries of a block are untimed, as another arm has used the caches. Rounds go
 on until the intervals are narrow. The peers get the table's rows as dense float32 (they have no sparse form)
-and ready query vectors; the core starts from ids and folds in. --runs measures several times.
+and ready query vectors; the core starts from ids and folds in. --runs measures several times, each with
+processes of its own, whose rounds take turns.
 
 Training: every learner gets the same train part, and the same threads, one learner after the other.
 """
@@ -38,12 +39,10 @@ def main() -> None:
     parser.add_argument("--train", metavar="DATA", help="also train the learners on this data")
     parser.add_argument("--only", help="names of scripts in arms/ and learners/, separated by commas")
     parser.add_argument("--k", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument(
-        "--runs", type=int, default=1, help="whole measurements of top-k, one after the other"
-    )
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=1, help="measurements of top-k, their rounds in turns")
     parser.add_argument("--work", type=Path, help="folder for the arms' files, to keep for the next time")
-    parser.add_argument("--most-rounds", type=int, default=45)
+    parser.add_argument("--most-rounds", type=int, default=30)
     parser.add_argument("--share", type=float, default=1.0, help="of each learner's usual epochs")
     parser.add_argument(
         "--seconds", type=float, default=1800.0, help="of processor time, at most, for each learner"
@@ -65,17 +64,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             work = asked.work or Path(scratch)
             work.mkdir(parents=True, exist_ok=True)
-            runs = [
-                inference.compare_inference(
-                    asked.bundle,
-                    k=asked.k,
-                    rounds=asked.rounds,
-                    most_rounds=asked.most_rounds,
-                    only=only,
-                    work=work,
-                )
-                for _ in range(asked.runs)
-            ]
+            runs = inference.compare_inference(
+                asked.bundle,
+                k=asked.k,
+                rounds=asked.rounds,
+                most_rounds=asked.most_rounds,
+                only=only,
+                runs=asked.runs,
+                work=work,
+            )
         found["inference"] = runs[0]
         print(inference.markdown(runs[0]) + "\n")
         if len(runs) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 import sys
@@ -24,9 +25,6 @@ OURS = "sparsedevice_core"
 N_QUERIES = 200
 #: A block of an arm takes about this long, and has so many queries at least.
 BLOCK_NS, LEAST_QUERIES = 50_000_000, 5
-#: Rounds that a set of processes serves: where the kernel lays a table differs from one to the next, and is
-#: worth up to a tenth of an arm's time.
-ROUNDS_A_PROCESS = 15
 #: What stands for a peer's block: a query that met little of the other programs' memory traffic. An arm that
 #: streams megabytes a query pays in processor time for what they leave of the bandwidth, which changes from
 #: minute to minute. The core's block is its median, as its queries differ in length: that favours the peer.
@@ -52,13 +50,13 @@ class Arm:
     """
 
     def __init__(self, script: Path, variant: str, data: Path, k: int) -> None:
-        self._start = script, variant, str(data), str(k)
-        built = Peer(*self._start, "build")
+        arguments = (str(data), str(k))
+        built = Peer(script, variant, *arguments, "build")
         try:
             built.read()
         finally:
             built.close()
-        self.peer = Peer(*self._start)
+        self.peer = Peer(script, variant, *arguments)
         self.about = self.peer.read()
         self._next, self._n = 0, LEAST_QUERIES
         self.ratios: dict[str, list[float]] = {"cpu": [], "median": [], "wall": []}
@@ -79,12 +77,6 @@ class Arm:
         chosen = alone if alone.sum() >= LEAST_ALONE else np.ones(len(alone), bool)
         return {"cpu": cpu[chosen], "wall": np.array(found["wall_ns"], np.float64)}
 
-    def restart(self) -> None:
-        """Go on in a new process."""
-        self.peer.close()
-        self.peer = Peer(*self._start)
-        self.peer.read()
-
     def fit(self) -> None:
         """Choose how many queries make a block, and forget what was measured so far."""
         took = float(np.median(self.block()["cpu"]))
@@ -93,22 +85,30 @@ class Arm:
 
 
 def compare_inference(
-    bundle: Path, *, k: int, rounds: int, most_rounds: int, only: list[str] | None, work: Path | None = None
-) -> dict[str, Any]:
+    bundle: Path,
+    *,
+    k: int,
+    rounds: int,
+    most_rounds: int,
+    only: list[str] | None,
+    runs: int = 1,
+    work: Path | None = None,
+) -> list[dict[str, Any]]:
     """Measure every arm that can run here.
 
     Args:
         bundle: with the model.
         k: length of a ranking.
-        rounds: least number of rounds.
+        rounds: least number of rounds in a run.
         most_rounds: rounds at most, where intervals are still wide.
         only: names of scripts, or ``script:variant``; None for all.
+        runs: how often, each with processes of its own; their rounds take turns.
         work: an existing folder for the arms' files, kept for the next run of the same bundle.
 
     Returns:
-        JSON-ready: ``k``, ``rounds``, ``arms`` and ``not_run``.
+        JSON-ready, one a run: ``k``, ``rounds``, ``arms`` and ``not_run``.
     """
-    arms: list[Arm] = []
+    sets: list[list[Arm]] = [[] for _ in range(runs)]
     missing: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
         data = work or Path(scratch)
@@ -117,17 +117,18 @@ def compare_inference(
             for script, variant in scripts_in(ARMS, OURS, only):
                 sys.stderr.write(f"loading {script.stem} {variant}\n")
                 try:
-                    arms.append(Arm(script, variant, data, k))
+                    for arms in sets:
+                        arms.append(Arm(script, variant, data, k))
                 except PeerError as error:
                     if script.stem == OURS:
                         raise
                     missing.append(str(error))
-            done = measure(arms, rounds, most_rounds)
-            table = [summarise(arm, truth) for arm in arms]
+            done = measure(sets, rounds, most_rounds)
+            tables = [[summarise(arm, truth) for arm in arms] for arms in sets]
         finally:
-            for arm in arms:
+            for arm in itertools.chain(*sets):
                 arm.peer.close()
-    return {"k": k, "rounds": done, "arms": table, "not_run": missing}
+    return [{"k": k, "rounds": done, "arms": table, "not_run": missing} for table in tables]
 
 
 def write_data(bundle: Path, data: Path, k: int) -> list[list[int]]:
@@ -159,40 +160,49 @@ def write_data(bundle: Path, data: Path, k: int) -> list[list[int]]:
     return truth
 
 
-def measure(arms: list[Arm], rounds: int, most_rounds: int) -> int:
-    """Ask every arm in turn, the core before and after each; returns the number of rounds.
+def measure(sets: list[list[Arm]], rounds: int, most_rounds: int) -> int:
+    """Ask every arm in turn, the core before and after each; returns the number of rounds of a run.
 
     A block of the core is a neighbour of two other arms. What slows the machine down for longer than a few
-    blocks meets both sides of a pair, and a pair that it meets on one side only is one of many rounds.
+    blocks meets both sides of a pair, and a pair that it meets on one side only is one of many rounds. What
+    other programs leave of the memory's bandwidth changes over minutes and meets only arms that read
+    megabytes: rounds of the runs take turns, so that it meets all runs alike.
+
+    Args:
+        sets: the arms of each run, the core first.
+        rounds: least number.
+        most_rounds: number at most.
     """
-    ours, *others = arms
-    for arm in arms:
+    for arm in itertools.chain(*sets):
         arm.fit()
     draw = random.Random(0)
     done = 0
     while done < most_rounds:
-        if done and done % ROUNDS_A_PROCESS == 0:
-            sys.stderr.write("starting new processes\n")
-            for arm in arms:
-                arm.restart()
-        before = ours.block()
-        own = [before]
-        for arm in draw.sample(others, len(others)):
-            theirs, after = arm.block(), ours.block()
-            own.append(after)
-            for name, (clock, quantile) in PAIRS.items():
-                near = np.median(np.concatenate((before[clock], after[clock])))
-                arm.ratios[name].append(float(np.quantile(theirs[clock], quantile) / near))
-            arm.cpu_us.append(float(np.median(theirs["cpu"])) / 1000)
-            before = after
-        ours.cpu_us.append(float(np.median(np.concatenate([block["cpu"] for block in own]))) / 1000)
+        for arms in sets:
+            ask_round(arms, draw)
         done += 1
         if done % 5 == 0:
-            wide = [arm.peer.name for arm in others if not is_narrow(arm)]
-            sys.stderr.write(f"round {done}; not yet narrow: {', '.join(wide) or 'none'}\n")
+            wide = {arm.peer.name for _, *others in sets for arm in others if not is_narrow(arm)}
+            sys.stderr.write(f"round {done}; not yet narrow: {', '.join(sorted(wide)) or 'none'}\n")
             if done >= rounds and not wide:
                 break
     return done
+
+
+def ask_round(arms: list[Arm], draw: random.Random) -> None:
+    """A block of every arm, in an order drawn anew, and of the core before and after it."""
+    ours, *others = arms
+    before = ours.block()
+    own = [before]
+    for arm in draw.sample(others, len(others)):
+        theirs, after = arm.block(), ours.block()
+        own.append(after)
+        for name, (clock, quantile) in PAIRS.items():
+            near = np.median(np.concatenate((before[clock], after[clock])))
+            arm.ratios[name].append(float(np.quantile(theirs[clock], quantile) / near))
+        arm.cpu_us.append(float(np.median(theirs["cpu"])) / 1000)
+        before = after
+    ours.cpu_us.append(float(np.median(np.concatenate([block["cpu"] for block in own]))) / 1000)
 
 
 def is_narrow(arm: Arm) -> bool:

@@ -261,7 +261,7 @@ def _of_peers(found: Mapping[str, Any]) -> list[Section]:
         sections.append(
             Section(
                 "How the ratios repeat",
-                "The ratio of processor times in runs one after the other, each with new processes.",
+                "The ratio of processor times in runs with processes of their own, whose rounds took turns.",
                 head=["", *(f"run {i + 1}" for i in range(len(found["runs"]))), "greatest over least"],
                 table=[
                     [row["arm"], *(f"{ratio:.2f}" for ratio in row["ratios"]), f"+{row['spread']:.1%}"]

@@ -67,11 +67,11 @@ def test_the_spread_of_runs():
     assert "| a | 4.00 | 5.00 | +25.0% |" in spread_markdown([row])
 
 
-def test_two_arms_beside_each_other(packed_bundle, tmp_path, monkeypatch):
-    monkeypatch.setattr("benchmarks.peers.inference.ROUNDS_A_PROCESS", 1)
-    found = compare_inference(
-        packed_bundle.path, k=3, rounds=2, most_rounds=2, only=["numpy_dense:fp32"], work=tmp_path
+def test_two_arms_beside_each_other(packed_bundle, tmp_path):
+    found, again = compare_inference(
+        packed_bundle.path, k=3, rounds=2, most_rounds=2, only=["numpy_dense:fp32"], runs=2, work=tmp_path
     )
+    assert [len(row["ratios"]) for row in spread([found, again])] == [2, 2]
     core, dense = found["arms"]
     assert (found["rounds"], found["not_run"]) == (2, [])
     assert core["cpu_ratio"] == (1.0, 1.0, 1.0)
