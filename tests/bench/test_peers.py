@@ -101,7 +101,7 @@ def test_dense_tables_in_torch_train_with_the_loss_and_the_settings_of_this_proj
     softmax = read_script(LEARNERS / "torch_softmax.py")
     matrix = scipy.sparse.random(400, n_items, 4.5 / n_items, format="csr", random_state=1)
     matrix = scipy.sparse.csr_array((matrix > 0).astype(np.float32))
-    config = TrainConfig().resolve(*matrix.shape, matrix.nnz)
+    config = TrainConfig(sparsity=0.0).resolve(*matrix.shape, matrix.nnz)
     settings = softmax.settings_for(matrix)
     assert config.loss == loss
     assert settings == (config.batch_users, config.epochs, config.temperature, config.temperature2)

@@ -40,7 +40,7 @@ class Settings(NamedTuple):
 
 
 def settings_for(matrix: scipy.sparse.csr_array) -> Settings:
-    """The rules of ``TrainConfig.resolve`` for matrix factorisation."""
+    """The rules of ``TrainConfig.resolve`` for matrix factorisation with dense tables."""
     n_users, n_items = matrix.shape
     epochs = int(max(20, min(200, 40_000_000 / matrix.nnz)))
     users, *temperatures = (256, 0.15, None) if matrix.nnz / (n_users * n_items) > 0.01 else (1024, 0.1, 1.25)
