@@ -3,10 +3,12 @@
     python -m benchmarks.exporters.targets_table --run RUN        a trained run, with its accuracy
     python -m benchmarks.exporters.targets_table --items 1000000  random rows, 64 columns, 6.4 active
 
-Every arm runs in a fresh process, one thread. A query of a target is ``recommend(history, k=20)`` from ids to
-ids, with fold-in and exclusion; a query of a dense arm is the product and the choice alone, from a query
-vector. Targets other than ``packed`` find the ids of a history in Python, which takes most of a tenth of a
-millisecond.
+Arms take turns, in fresh processes of one thread, three times; figures are medians. A query of a target is
+``recommend(history, k=20)`` from ids to ids, with fold-in and exclusion; a query of a dense arm is the
+product and the choice alone, from a query vector. Targets other than ``packed`` find the ids of a history in
+Python, which takes most of a tenth of a millisecond. Times are of the processor, which other work on the
+machine changes less than those on the clock, which stand beside them. Memory is the growth from before the
+artefact was opened, its runtime imported, to after the last query.
 """
 
 from __future__ import annotations
@@ -17,27 +19,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
-from benchmarks.exporters.onnx_memory import measure as measure_dense_onnx
-from benchmarks.exporters.onnx_memory import write_dense
-from sparsedevice.bench import bench
+from benchmarks.exporters import dense
 from sparsedevice.bench.memory import read_memory, release_free_memory, resident_file_bytes
+from sparsedevice.bench.trace import Trace
 from sparsedevice.data import Interactions, Split
-from sparsedevice.exporters import export, find_target
+from sparsedevice.exporters import Bundle, export
 from sparsedevice.files import read_json
-from sparsedevice.packing import FoldIn
+from sparsedevice.packing import FoldIn, PackedFile
 from sparsedevice.run import Run
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.vocabulary import Vocabulary
 
 TARGETS = ("packed", "c", "onnx", "onnx-native", "executorch", "executorch-ptd", "executorch-native")
-DENSE = ("onnx dense fp32", "onnx dense int8", "executorch dense fp32 (XNNPACK)")
-K = 20
+DENSE = ("onnx dense fp32", "onnx dense int8", "executorch dense fp32", "executorch dense int8")
+ROUNDS, WARM, QUERIES = 3, 2, 30
+K = dense.K
 
 
 def random_run(n_items: int, dim: int = 64, mean: float = 6.4) -> Run:
@@ -58,132 +62,116 @@ def random_run(n_items: int, dim: int = 64, mean: float = 6.4) -> Run:
     return Run(config, items, None, Split(train, None, None, "all is train"), "cosine", FoldIn(), {}, {})
 
 
-def write_dense_executorch(folder: Path, n_items: int, dim: int) -> None:
-    """The usual export: a linear layer lowered to XNNPACK, then topk."""
-    import torch
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
-    class Dense(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.table = torch.nn.Linear(dim, n_items, bias=False)
-
-        def forward(self, query: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            scores, rows = torch.topk(self.table(query), K)
-            return rows, scores
-
-    exported = torch.export.export(Dense().eval(), (torch.zeros(1, dim),))
-    lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
-    (folder / "model.pte").write_bytes(lowered.to_executorch().buffer)
-
-
-def measure_dense_executorch(folder: Path, dim: int) -> dict[str, Any]:
-    """Bytes and milliseconds of the dense program."""
-    import torch
-    from executorch.runtime import Runtime
-
-    torch.set_num_threads(1)
-    runtime = Runtime.get()
-    query = torch.randn(1, dim)
-    release_free_memory()
-    before = read_memory()
-    started = time.perf_counter()
-    program = runtime.load_program(folder / "model.pte")
-    method = program.load_method("forward")
-    load_ms = (time.perf_counter() - started) * 1e3
-    samples = []
-    for _ in range(30):
-        started = time.perf_counter()
-        method.execute([query])
-        samples.append((time.perf_counter() - started) * 1e3)
-    after = read_memory()
-    assert before is not None, "this measurement needs /proc/self/smaps_rollup"
-    assert after is not None
-    return {
-        "file_bytes": (folder / "model.pte").stat().st_size,
-        "load_ms": load_ms,
-        "p50_ms": float(np.median(samples)),
-        "anonymous_bytes": after.anonymous_bytes - before.anonymous_bytes,
-        "mapped_bytes": resident_file_bytes(folder),
-    }
-
-
 def _target(arm: str) -> str:
     """The target of an arm: one graph runs by standard operators and by the core."""
     return "onnx" if arm == "onnx-native" else arm
 
 
-def prepare(arm: str, folder: Path, run: Run, max_users: int) -> dict[str, Any]:
+def prepare(arm: str, folder: Path, run: Run, values: str, max_users: int) -> dict[str, Any]:
     """Write an arm's files; returns its accuracy where it has one."""
-    n_items, dim = run.items.shape
     if arm in TARGETS:
-        made = folder / "bundle" / "manifest.json"
+        made = folder / "manifest.json"
         if not made.is_file():  # else an arm before runs the same artefact
-            export(run, _target(arm), folder / "bundle", k=K, max_users=max_users)
+            export(run, _target(arm), folder, values=values, k=K, max_users=max_users)
         return dict(read_json(made)["accuracy"]["folded"] or {})
-    if arm.startswith("onnx"):
-        write_dense(folder, n_items, dim, whole=arm.endswith("int8"))
-    else:
-        write_dense_executorch(folder, n_items, dim)
+    folder.mkdir()
+    write = dense.write_onnx if arm.startswith("onnx") else dense.write_executorch
+    write(folder, *run.items.shape, whole=arm.endswith("int8"))
     return {}
 
 
-def measure(arm: str, folder: Path, n_items: int, dim: int) -> dict[str, Any]:
+def measure(arm: str, folder: Path, dim: int) -> dict[str, Any]:
     """One arm's figures, in this process."""
-    if arm in TARGETS:
-        backend = find_target(_target(arm)).native_backend if arm == "onnx-native" else None
-        got = bench(folder / "bundle", backend=backend, k=K, repetitions=30, min_seconds=2.0)
-        return {
-            "file_bytes": got["file_bytes"],
-            "load_ms": got["load_ms"],
-            "p50_ms": got["p50_us"] / 1000,
-            "anonymous_bytes": got["anonymous_bytes"],
-            "mapped_bytes": got["resident_file_bytes"],
-        }
-    if arm.startswith("onnx"):
-        got = measure_dense_onnx(folder, n_items, dim, arm=arm)
-        return {**got, "mapped_bytes": got["table_mapped_bytes"]}
-    return measure_dense_executorch(folder, dim)
+    if arm not in TARGETS:
+        import_module("onnxruntime" if arm.startswith("onnx") else "executorch.runtime")
+        open_dense = dense.open_onnx if arm.startswith("onnx") else dense.open_executorch
+        file_bytes = sum(file.stat().st_size for file in folder.iterdir())
+        return ask_often(lambda: open_dense(folder, dim), folder) | {"file_bytes": file_bytes}
+    bundle = Bundle.load(folder)
+    backend = "onnx-native" if arm == "onnx-native" else bundle.target.backend
+    bundle.prepare(backend)
+    ids = PackedFile.open(folder / "model.sd", verify=False).vocabulary.ids
+    rows = Trace(len(ids), n_queries=QUERIES).histories()
+    asked = [[ids[row] for row in history.tolist()] for history in rows]
+    del ids
+
+    def open_target() -> Callable[[], object]:
+        recommender, histories = bundle.open(backend, verify=False), iter(asked[:WARM] + asked)
+        return lambda: recommender.recommend(history=next(histories), k=K)
+
+    return ask_often(open_target, folder) | {"file_bytes": bundle.artefact_bytes(backend)}
+
+
+def ask_often(open_: Callable[[], Callable[[], object]], folder: Path) -> dict[str, float]:
+    """Milliseconds and bytes of opening something and of asking it."""
+    release_free_memory()
+    before = read_memory()
+    assert before is not None, "this measurement needs /proc/self/smaps_rollup"
+    started = time.perf_counter()
+    ask = open_()
+    load_ms = (time.perf_counter() - started) * 1e3
+    clock, busy = [], []
+    for _ in range(WARM + QUERIES):
+        started, working = time.perf_counter(), time.process_time()
+        ask()
+        busy.append((time.process_time() - working) * 1e3)
+        clock.append((time.perf_counter() - started) * 1e3)
+    after = read_memory()
+    assert after is not None
+    return {
+        "load_ms": load_ms,
+        "busy_ms": float(np.median(busy[WARM:])),
+        "clock_ms": float(np.median(clock[WARM:])),
+        "anonymous_bytes": after.anonymous_bytes - before.anonymous_bytes,
+        "mapped_bytes": resident_file_bytes(folder) or 0,
+        "grown_bytes": after.total_bytes - before.total_bytes,
+    }
+
+
+def in_fresh_process(arm: str, folder: Path, dim: int) -> dict[str, float]:
+    """One arm's figures."""
+    command = [sys.executable, "-m", "benchmarks.exporters.targets_table", "--measure", arm]
+    command += ["--folder", str(folder), "--dim", str(dim)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--values", default="int8", help="Coding of the targets' values.")
     parser.add_argument(
         "--max-users", type=int, default=2000, help="Test users by whom accuracy is measured."
     )
     parser.add_argument("--arms", default=",".join((*TARGETS, *DENSE)))
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--dim", type=int, default=64, help=argparse.SUPPRESS)
+    parser.add_argument("--dim", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        print(json.dumps(measure(arguments.measure, arguments.folder, arguments.items, arguments.dim)))
+        print(json.dumps(measure(arguments.measure, arguments.folder, arguments.dim)))
         return
     run = Run.load(arguments.run) if arguments.run else random_run(arguments.items)
     n_items, dim = run.items.shape
-    print(f"{n_items:,} items, {dim} columns, {run.items.nnz / n_items:.1f} active, top {K}\n")
-    print("| arm | files MB | load ms | median ms | anonymous MB | mapped and resident MB | Recall@20 |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    arms: list[str] = arguments.arms.split(",")
     with tempfile.TemporaryDirectory() as name:
-        for arm in arguments.arms.split(","):
-            folder = Path(name) / _target(arm)
-            folder.mkdir(exist_ok=True)
-            accuracy = prepare(arm, folder, run, arguments.max_users)
-            command = [sys.executable, "-m", "benchmarks.exporters.targets_table", "--measure", arm]
-            command += ["--folder", str(folder), "--items", str(n_items), "--dim", str(dim)]
-            done = subprocess.run(
-                command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-            )
-            got = json.loads(done.stdout.splitlines()[-1])
-            recall = f"{accuracy[f'recall@{K}']:.4f}" if accuracy else ""
-            print(
-                f"| {arm} | {got['file_bytes'] / 1e6:.2f} | {got['load_ms']:.1f} | {got['p50_ms']:.3f} |"
-                f" {got['anonymous_bytes'] / 1e6:.1f} | {got['mapped_bytes'] / 1e6:.1f} | {recall} |",
-                flush=True,
-            )
+        folders = {arm: Path(name) / _target(arm) for arm in arms}
+        accuracy = {
+            arm: prepare(arm, folder, run, arguments.values, arguments.max_users)
+            for arm, folder in folders.items()
+        }
+        turns = [{arm: in_fresh_process(arm, folders[arm], dim) for arm in arms} for _ in range(ROUNDS)]
+    print(f"{n_items:,} items, {dim} columns, {run.items.nnz / n_items:.1f} active, top {K}\n")
+    head = ("files MB", "load ms", "CPU ms", "clock ms", "anonymous MB", "mapped MB", "grown MB", "Recall@20")
+    print(f"| arm | {' | '.join(head)} |\n| --- |{' ---: |' * len(head)}")
+    for arm in arms:
+        got = {key: float(np.median([turn[arm][key] for turn in turns])) for key in turns[0][arm]}
+        megabytes = [f"{got[f'{part}_bytes'] / 1e6:.2f}" for part in ("file", "anonymous", "mapped", "grown")]
+        times = [f"{got[key]:.3g}" for key in ("load_ms", "busy_ms", "clock_ms")]
+        recall = f"{accuracy[arm][f'recall@{K}']:.4f}" if accuracy[arm] else ""
+        print(f"| {arm} | {' | '.join((megabytes[0], *times, *megabytes[1:], recall))} |")
 
 
 if __name__ == "__main__":
