@@ -9,14 +9,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module, metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sparsedevice import __version__
 from sparsedevice.errors import BundleError, ConfigError, SparseDeviceError
 from sparsedevice.files import read_json, sha256_file, write_json
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime import Recommender, load
 
 from .targets import FILE_BACKENDS, PACKED_NAME, TARGETS, Target, backends
+
+if TYPE_CHECKING:
+    from sparsedevice.training.click_config import ClickConfig
+    from sparsedevice.training.config import TrainConfig
 
 FORMAT = 1
 MANIFEST_NAME = "manifest.json"
@@ -228,10 +233,25 @@ def check_out(out: Path) -> None:
         raise SparseDeviceError(f"{out} holds files and is not a bundle; choose another --out")
 
 
-def package_versions(row: Target) -> dict[str, str]:
-    """Version of Python and of each package that has a part in a target's artefact."""
+def describe(row: Target, config: TrainConfig | ClickConfig, data: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest says of every bundle: what wrote it, for which target, and of which run."""
     packages = ["numpy", "scipy", *(module.split(".")[0] for module in row.modules)]
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    return {
+        "sparsedevice": __version__,
+        "target": row.name,
+        "backend": row.backend,
+        "versions": versions,
+        "seed": config.seed,
+        "data": data,
+        "config": config.to_json(),
+    }
+
+
+def seal(folder: Path, names: Iterable[str], content: dict[str, Any], readme: str) -> dict[str, Any]:
+    """Write README and manifest over the files of a bundle; returns the manifest."""
+    (folder / README_NAME).write_text(readme, encoding="utf-8")
+    return write_manifest(folder, [*names, README_NAME], content)
 
 
 def write_manifest(folder: Path, names: Iterable[str], content: dict[str, Any]) -> dict[str, Any]:

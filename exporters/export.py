@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sparsedevice import __version__
 from sparsedevice.click_run import ClickRun
 from sparsedevice.errors import ConfigError
 from sparsedevice.files import atomic_folder
@@ -13,7 +12,7 @@ from sparsedevice.packing.format import layout_reason
 from sparsedevice.run import Run
 
 from .accuracy import measure
-from .bundle import README_NAME, Bundle, check_out, package_versions, write_manifest
+from .bundle import Bundle, check_out, describe, seal
 from .clicks import export_clicks
 from .readme import render_readme
 from .targets import PACKED_NAME, find_target
@@ -81,13 +80,7 @@ def export(
         recommender = row.open(packed, folder)
         accuracy = measure(recommender, run, users=users, k=k, max_users=max_users)
         content = {
-            "sparsedevice": __version__,
-            "target": row.name,
-            "backend": row.backend,
-            "versions": package_versions(row),
-            "seed": run.config.seed,
-            "data": {**run.source, "split": run.split.rule},
-            "config": run.config.to_json(),
+            **describe(row, run.config, {**run.source, "split": run.split.rule}),
             "sizes": {
                 "n_items": packed.n_items,
                 "n_users": packed.n_users,
@@ -100,6 +93,5 @@ def export(
             },
             "accuracy": accuracy,
         }
-        (folder / README_NAME).write_text(render_readme(row, packed, content, names), encoding="utf-8")
-        manifest = write_manifest(folder, [*names, README_NAME], content)
+        manifest = seal(folder, names, content, render_readme(row, packed, content, names))
     return Bundle(out, manifest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -184,6 +184,27 @@ class Target:
         return recommender
 
 
+_EXECUTORCH = Target(
+    name="executorch",
+    summary="One ExecuTorch program of portable operators, for the stock runtime.",
+    artefacts=("model.pte",),
+    companions=("vocabulary.json",),
+    modules=("torch", "executorch"),
+    extra="executorch",
+    max_dim=1024,
+    networks=True,
+    backend="executorch",
+    writer="sparsedevice.exporters.executorch:write",
+    opener="sparsedevice.exporters.executorch:open_artefact",
+    readme="sparsedevice.exporters.executorch:render",
+    clicks=ClickTarget(
+        artefacts=("model.pte",),
+        writer="sparsedevice.exporters.executorch.clicks:write_clicks",
+        opener="sparsedevice.exporters.executorch.clicks:ExecutorchClicks",
+        readme="sparsedevice.exporters.executorch.clicks:render",
+    ),
+)
+
 TARGETS: tuple[Target, ...] = (
     Target(
         name="packed",
@@ -241,39 +262,15 @@ TARGETS: tuple[Target, ...] = (
         opener="sparsedevice.exporters.c:open_artefact",
         readme="sparsedevice.exporters.c:render",
     ),
-    Target(
-        name="executorch",
-        summary="One ExecuTorch program of portable operators, for the stock runtime.",
-        artefacts=("model.pte",),
-        companions=("vocabulary.json",),
-        modules=("torch", "executorch"),
-        extra="executorch",
-        max_dim=1024,
-        networks=True,
-        backend="executorch",
-        writer="sparsedevice.exporters.executorch:write",
-        opener="sparsedevice.exporters.executorch:open_artefact",
-        readme="sparsedevice.exporters.executorch:render",
-        clicks=ClickTarget(
-            artefacts=("model.pte",),
-            writer="sparsedevice.exporters.executorch.clicks:write_clicks",
-            opener="sparsedevice.exporters.executorch.clicks:ExecutorchClicks",
-            readme="sparsedevice.exporters.executorch.clicks:render",
-        ),
-    ),
-    Target(
+    _EXECUTORCH,
+    replace(
+        _EXECUTORCH,
         name="executorch-ptd",
         summary="The same program with its tables in a data file of their own, which the runtime maps.",
         artefacts=("model.pte", "model.ptd"),
-        companions=("vocabulary.json",),
-        modules=("torch", "executorch"),
-        extra="executorch",
-        max_dim=1024,
-        networks=True,
-        backend="executorch",
         writer="sparsedevice.exporters.executorch:write_external",
         opener="sparsedevice.exporters.executorch:open_external",
-        readme="sparsedevice.exporters.executorch:render",
+        clicks=None,
     ),
     Target(
         name="executorch-native",

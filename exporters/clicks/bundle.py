@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sparsedevice import __version__
 from sparsedevice.click_run import ClickRun
 from sparsedevice.data.click_options import ClickOptions
 from sparsedevice.data.clicks import Clicks, ClickSchema
@@ -14,7 +13,7 @@ from sparsedevice.errors import BundleError, ConfigError, DataError, SparseDevic
 from sparsedevice.evaluation.clicks import click_metrics
 from sparsedevice.files import atomic_folder, read_json, write_json
 
-from ..bundle import README_NAME, Bundle, check_out, package_versions, write_manifest
+from ..bundle import Bundle, check_out, describe, seal
 from ..targets import TARGETS, ClickTarget, Target, find_target
 from .readme import render_readme
 from .scorer import ClickScorer
@@ -55,13 +54,7 @@ def export_clicks(
         dense = isinstance(tables.rows, DenseRows)
         content = {
             "kind": "clicks",
-            "sparsedevice": __version__,
-            "target": row.name,
-            "backend": row.backend,
-            "versions": package_versions(row),
-            "seed": run.config.seed,
-            "data": run.source,
-            "config": run.config.to_json(),
+            **describe(row, run.config, run.source),
             "sizes": {
                 "fields": len(run.schema.categories) + len(run.schema.numbers),
                 "categories": run.schema.n_rows,
@@ -76,9 +69,7 @@ def export_clicks(
                 "trained_model": run.metrics.get("test"),
             },
         }
-        readme = render_readme(row, run, content, names)
-        (folder / README_NAME).write_text(readme, encoding="utf-8")
-        manifest = write_manifest(folder, [*names, README_NAME], content)
+        manifest = seal(folder, names, content, render_readme(row, run, content, names))
     return Bundle(out, manifest)
 
 

@@ -7,6 +7,7 @@ the other methods; each holds a row's entries once, in slots (``slots.py``).
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from .slots import lay_out, pair_up
 FOLD_ROWS = 64
 #: Results of one call of ``top``; more take several calls, with those found left out.
 TOP_ROWS = 128
+# Above 0 and below every sum of exponentials and every length of a query that is not 0.
+_LEAST = 1e-305
 
 
 class Table(nn.Module):
@@ -33,6 +36,8 @@ class Table(nn.Module):
             in each byte (``slots.pair_up``) where ``paired``.
         first: int32[n_blocks + 1], the first slot of each block.
         scales: float32[n_blocks, lanes], 1 for rows of padding.
+        back: int32[width], the slots of a block counted from its end: -1, -2, ...
+        zero: float64.
     """
 
     def __init__(self, rows: Rows, *, paired: bool) -> None:
@@ -52,36 +57,56 @@ class Table(nn.Module):
         self.register_buffer("values", torch.from_numpy(pair_up(slots.values) if paired else slots.values))
         self.register_buffer("first", torch.from_numpy(slots.first.astype(np.int32)))
         self.register_buffer("scales", torch.from_numpy(padded.reshape(-1, self.lanes)))
+        self.back: Tensor
+        self.zero: Tensor
+        self.register_buffer("back", -1 - torch.arange(self.width, dtype=torch.int32))
+        _numbers(self, zero=0.0)
 
-    def known(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """A row of the table for each number, and whether the number is that row."""
+    def look_up(self, rows: Tensor) -> Found:
+        """Rows of the table by their numbers int64[n]."""
+        rows = rows.reshape(-1, 1)
         safe = rows.clamp(0, self.n_rows - 1)
-        return safe, safe == rows
-
-    def place(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Block and lane of each row."""
-        block = torch.div(rows, self.lanes, rounding_mode="floor")
-        return block, rows - block * self.lanes
-
-    def entries(self, block: Tensor, lane: Tensor) -> tuple[Tensor, Tensor]:
-        """Columns int64 and values of rows of the table, [n, width] each, padded with value 0.
-
-        ``block`` and ``lane`` are [n, 1].
-        """
-        slot = self.first[block] + torch.arange(self.width, dtype=torch.int32)
-        some = slot < self.first[block + 1]
-        slot = slot.clamp(max=self.values.shape[0] - 1)
+        known = safe == rows
+        block = torch.div(safe, self.lanes, rounding_mode="floor")
+        lane = torch.remainder(safe, self.lanes)
+        # From the end, so that no slot lies behind the table; one before it is taken from its end, as the
+        # operator counts there, and is not the row's.
+        slot = self.first[block + 1] + self.back
+        own = slot >= self.first[block]
         columns = self.columns[slot, lane].to(torch.int64)
-        if not self.paired:
-            return columns, self.values[slot, lane] * some
-        half = self.lanes // 2
-        low, high = unpair(self.values[slot, torch.remainder(lane, half)])
-        return columns, torch.where(lane < half, low, high) * some
+        if self.paired:
+            half = self.lanes // 2
+            low, high = unpair(self.values[slot, torch.remainder(lane, half)])
+            values = torch.where(lane < half, low, high)
+        else:
+            values = self.values[slot, lane]
+        values = torch.where(own, values.to(torch.float64), self.zero)
+        scales = self.scales[block, lane]
+        return Found(safe, known, scales, scales.to(torch.float64), columns.flatten(), values)
 
-    def add_rows(self, total: Tensor, place: tuple[Tensor, Tensor], weights: Tensor) -> Tensor:
+
+class Found(NamedTuple):
+    """Rows that were looked up.
+
+    Attributes:
+        rows: int64[n, 1], a row of the table for each number.
+        known: bool[n, 1], whether the number is that row.
+        scales: float32[n, 1].
+        wide_scales: the same as float64.
+        columns: int64[n * width].
+        values: float64[n, width]; 0 behind a row's end.
+    """
+
+    rows: Tensor
+    known: Tensor
+    scales: Tensor
+    wide_scales: Tensor
+    columns: Tensor
+    values: Tensor
+
+    def add_to(self, total: Tensor, weights: Tensor) -> Tensor:
         """``total`` float64[dim] plus the sum of float64 weight [n, 1] times row, added up in this order."""
-        columns, values = self.entries(*place)
-        return total.scatter_add(0, columns.flatten(), (weights * values).flatten())
+        return total.scatter_add(0, self.columns, (weights * self.values).flatten())
 
 
 def unpair(pairs: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,13 +133,12 @@ class Fold(nn.Module):
 
     def forward(self, total: Tensor, rows: Tensor, weighted: Tensor | None = None) -> Tensor:
         """See the class."""
-        rows, known = self.items.known(rows.unsqueeze(1))
-        place = self.items.place(rows)
-        weight = self.items.scales[place].to(torch.float64)
+        found = self.items.look_up(rows)
+        weight = found.wide_scales
         if self.weights is not None:
             assert weighted is not None
-            weight = weight * torch.where(weighted, self.weights[rows], 1.0)
-        return self.items.add_rows(total, place, weight * known)
+            weight = weight * torch.where(weighted, self.weights[found.rows], 1.0)
+        return found.add_to(total, torch.where(found.known, weight, self.items.zero))
 
 
 class User(nn.Module):
@@ -126,10 +150,9 @@ class User(nn.Module):
 
     def forward(self, row: Tensor) -> Tensor:
         """See the class."""
-        row, known = self.table.known(row.unsqueeze(1))
-        place = self.table.place(row)
-        zeros = torch.zeros(self.table.dim, dtype=torch.float64)
-        return self.table.add_rows(zeros, place, self.table.scales[place].to(torch.float64) * known)
+        found = self.table.look_up(row)
+        scale = torch.where(found.known, found.wide_scales, self.table.zero)
+        return found.add_to(torch.zeros(self.table.dim, dtype=torch.float64), scale)
 
 
 class Matrix(nn.Module):
@@ -157,28 +180,29 @@ class Step(nn.Module):
         self.items = items
         self.whole = items.values.dtype == torch.int8
         self.exponential = Exponential()
-        self.one: Tensor
+        self.prepare = Prepare(self.whole, "cosine")
         self.sharpness: Tensor
         self.pull: Tensor
-        _numbers(self, one=1.0, sharpness=sharpness, pull=pull)
+        _numbers(self, sharpness=sharpness, pull=-pull)
 
     def forward(self, query: Tensor, mean: Tensor, rows: Tensor, length: Tensor) -> Tensor:
         """See the class."""
-        rows, known = self.items.known(rows.unsqueeze(1))
-        place = self.items.place(rows)
-        scales = self.items.scales[place]
-        columns, values = self.items.entries(*place)
-        columns, values = columns.flatten(), values.to(torch.float64)
-        vector, scale = _prepare(query, self.whole, "cosine")
-        looked_up = torch.index_select(vector.to(torch.float64), 0, columns).reshape(values.shape)
-        sums = (values * looked_up).sum(1, keepdim=True).to(torch.float32)
-        scores = (sums * scales * scale).to(torch.float64)
-        e = self.exponential((scores - self.one) * self.sharpness) * known
-        pull = torch.zeros_like(query).scatter_add(0, columns, (e * scales * values).flatten())
-        total = e.sum()
-        moved = query + length * (mean - self.pull * (pull / torch.where(total > 0, total, self.one)))
-        norm = (moved * moved).sum().sqrt()
-        return moved / torch.where(norm > 0, norm, self.one)
+        found = self.items.look_up(rows)
+        vector, scale = self.prepare(query)
+        if not self.whole:
+            vector = vector.to(torch.float32).to(torch.float64)
+        looked_up = torch.index_select(vector, 0, found.columns).reshape(found.values.shape)
+        sums = (found.values * looked_up).sum(1, keepdim=True).to(torch.float32)
+        scores = sums * found.scales
+        if scale is not None:
+            scores = scores * scale
+        # A sharpness is at most 350, so that no power leaves float64.
+        e = self.exponential((scores.to(torch.float64) - self.prepare.one) * self.sharpness)
+        e = torch.where(found.known, e, self.items.zero)
+        # Without a sample all of e is 0.
+        pull = length * self.pull / e.sum().clamp(min=_LEAST)
+        moved = found.add_to(query + length * mean, e * found.wide_scales * pull)
+        return moved / (moved * moved).sum().sqrt().clamp(min=_LEAST)
 
 
 class Exponential(nn.Module):
@@ -187,26 +211,23 @@ class Exponential(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.steps: Tensor
-        self.ln2: Tensor
         self.exponents: Tensor
         self.factors: Tensor
         _numbers(
             self,
             steps=1.4426950408889634,
-            ln2=0.6931471805599453,
             exponents=[float(i) for i in range(8)],
-            factors=[1 / math.factorial(i) for i in range(8)],
+            factors=[[1 / math.factorial(i)] for i in range(8)],
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """e^x of float64[n, 1]."""
-        x = x.clamp(-700.0, 700.0)
         k = torch.round(x * self.steps)
-        powers = torch.pow(x - k * self.ln2, self.exponents)
-        return (powers * self.factors).sum(1, keepdim=True) * torch.pow(2.0, k)
+        powers = torch.pow(torch.add(x, k, alpha=-0.6931471805599453), self.exponents)
+        return torch.mm(powers, self.factors) * torch.pow(2.0, k)
 
 
-def _numbers(module: nn.Module, **numbers: float | list[float]) -> None:
+def _numbers(module: nn.Module, **numbers: float | list[float] | list[list[float]]) -> None:
     """Numbers as buffers: programs keep one written beside a tensor as float32."""
     for name, number in numbers.items():
         module.register_buffer(name, torch.tensor(number, dtype=torch.float64))
@@ -229,22 +250,30 @@ class Top(nn.Module):
         ends = torch.zeros(items.values.shape[0], dtype=torch.bool)
         ends[items.first[1:] - 1] = True
         self.register_buffer("ends", ends)
+        self.prepare = Prepare(self.whole, similarity)
+        self.best = Best()
+        self.never: Tensor
+        self.nothing: Tensor
+        self.register_buffer("never", torch.tensor(-torch.inf))
+        self.register_buffer("nothing", torch.tensor(0.0))
 
     def forward(self, query: Tensor, eligible: Tensor) -> tuple[Tensor, Tensor]:
         """See the class."""
-        vector, scale = _prepare(query, self.whole, self.similarity)
-        lanes, size = self.items.lanes, self.size
+        prepared, scale = self.prepare(query)
+        vector = prepared.to(torch.float32)
+        lanes = self.items.lanes
         scales, eligible = self.items.scales, eligible.reshape(-1, lanes)
 
-        def merge(sums: Tensor, scores: Tensor, rows: Tensor, block: Tensor) -> tuple[Tensor, ...]:
+        def merge(sums: Tensor, scores: Tensor, rows: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:
             allowed, factor = (torch.index_select(part, 0, block).flatten() for part in (eligible, scales))
-            new = torch.where(allowed, sums * factor * scale, -torch.inf)
-            rows_here = torch.arange(lanes) + block * lanes
-            best = _best(torch.cat((scores, new)), torch.cat((rows, rows_here)), scores.shape[0])
-            return torch.zeros_like(sums), *best
+            new = sums * factor
+            new = torch.where(allowed, new if scale is None else new * scale, self.never)
+            here = torch.add(torch.arange(lanes), block, alpha=lanes)
+            scores, rows = self.best(torch.cat((scores, new)), torch.cat((rows, here)), scores.shape[0])
+            return scores, rows
 
-        def keep(sums: Tensor, scores: Tensor, rows: Tensor, block: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG001
-            return sums.clone(), scores.clone(), rows.clone()
+        def keep(sums: Tensor, scores: Tensor, rows: Tensor, block: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+            return scores.clone(), rows.clone()
 
         def step(carry: list[Tensor], slot: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
             columns, values, end = slot
@@ -252,46 +281,63 @@ class Top(nn.Module):
             # Whole numbers below 2^24 are exact in float32.
             looked_up = torch.index_select(vector, 0, columns.to(torch.int32))
             sums = carry[0] + looked_up * values
-            kept = torch.cond(end, merge, keep, (sums, *carry[1:]))
-            return [*kept, carry[3] + end], [end.clone()]
+            best = torch.cond(end, merge, keep, (sums, *carry[1:]))
+            return [torch.where(end, self.nothing, sums), *best, carry[3] + end], []
 
         start = [
             torch.zeros(lanes),
-            torch.full((size,), -torch.inf),
-            torch.zeros(size, dtype=torch.int64),
+            torch.full((self.size,), -torch.inf),
+            torch.zeros(self.size, dtype=torch.int64),
             torch.zeros(1, dtype=torch.int64),
         ]
         (_, scores, rows, _), _ = scan(step, start, [self.items.columns, self.items.values, self.ends])
         return rows, scores
 
 
-def _prepare(query: Tensor, whole: bool, similarity: Similarity) -> tuple[Tensor, Tensor]:
-    """The query as float32[dim] (whole numbers on the integer path) and the query's scale."""
-    largest = query.abs().amax()
-    # 1 where the query is 0, or so small that it counts as 0: then it is 0 after rounding as well.
-    nothing = (largest <= 127.0 / torch.finfo(torch.float64).max).to(torch.float64)
-    safe = largest + nothing
-    one = torch.ones((), dtype=torch.float32)
-    if not whole and similarity == "dot":
-        return (query * (nothing == 0)).to(torch.float32), one
-    if not whole:
-        scaled = query * (nothing == 0) / safe
-        return (scaled / ((scaled * scaled).sum() + nothing).sqrt()).to(torch.float32), one
-    rounded = torch.round(query * (torch.full_like(largest, 127.0) / safe))
-    if similarity == "dot":
-        return rounded.to(torch.float32), (safe / 127.0).to(torch.float32)
-    norm = ((rounded * rounded).sum() + nothing).sqrt()
-    return rounded.to(torch.float32), torch.reciprocal(norm).to(torch.float32)
+class Prepare(nn.Module):
+    """The query as float64[dim], whole numbers on the integer path, and its scale float32; None for 1."""
+
+    def __init__(self, whole: bool, similarity: Similarity) -> None:
+        super().__init__()
+        self.whole, self.similarity = whole, similarity
+        self.one: Tensor
+        self.most: Tensor
+        _numbers(self, one=1.0, most=127.0)
+
+    def forward(self, query: Tensor) -> tuple[Tensor, Tensor | None]:
+        """See the class."""
+        if not self.whole and self.similarity == "dot":
+            return query, None
+        largest = query.abs().amax()
+        # So small that it counts as 0: nothing is left of it then, and its length is taken for 1.
+        largest = torch.where(largest > 127.0 / torch.finfo(torch.float64).max, largest, self.one)
+        scaled = torch.round(query * (self.most / largest)) if self.whole else query / largest
+        if self.whole and self.similarity == "dot":
+            return scaled, (largest / self.most).to(torch.float32)
+        norm = (scaled * scaled).sum().clamp(min=1.0).sqrt()
+        if self.whole:
+            return scaled, (self.one / norm).to(torch.float32)
+        return scaled / norm, None
 
 
-def _best(scores: Tensor, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+class Best(nn.Module):
     """The ``size`` best float32 scores with their rows, best first, of equal ones the first.
 
     Portable ``topk`` keeps equal values in no order, so no two may be equal: in float64 each score is lowered
     by 2^-46 of itself and 2^-166 for each place from 1, less altogether than two float32 can differ by.
     """
-    wide = scores.to(torch.float64)
-    # Steps of a power of 2, so that a range gives exactly as many.
-    places = torch.arange(2.0**-46, (scores.shape[0] + 1) * 2.0**-46, 2.0**-46, dtype=torch.float64)
-    chosen = torch.topk(wide - (wide.abs() + 2.0**-120) * places, size)[1]
-    return torch.index_select(scores, 0, chosen), torch.index_select(rows, 0, chosen)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.least: Tensor
+        _numbers(self, least=2.0**-120)
+
+    def forward(self, scores: Tensor, rows: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        """See the class."""
+        wide = scores.to(torch.float64)
+        # Steps of a power of 2, so that a range gives exactly as many.
+        places = torch.arange(
+            -(2.0**-46), (scores.shape[0] + 1) * -(2.0**-46), -(2.0**-46), dtype=torch.float64
+        )
+        chosen = torch.topk(wide + (wide.abs() + self.least) * places, size)[1]
+        return torch.index_select(scores, 0, chosen), torch.index_select(rows, 0, chosen)

@@ -10,52 +10,31 @@ from torch._higher_order_ops.scan import scan
 from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.packing.quantize import Rows
 
-from .methods import TOP_ROWS, _best
-
-#: Rows of a block: the hidden units of so many rows are held at one time.
-BLOCK_ROWS = 1024
+from ..padded_rows import pad_rows
+from .methods import TOP_ROWS, Best
 
 
-def padded_rows(n_rows: int) -> int:
-    """Rows of all blocks, those of padding at the end included."""
-    block_rows = min(BLOCK_ROWS, n_rows)
-    return -(-n_rows // block_rows) * block_rows
-
-
-class PaddedRows(nn.Module):
-    """Rows in blocks, each padded to the longest (column 0, value 0).
-
-    Attributes:
-        columns: uint8 or int16 [blocks, block_rows, width].
-        values: float32, float16 or int8 [blocks, block_rows, width].
-        scales: float32[blocks, block_rows].
-    """
+class Table(nn.Module):
+    """Rows in blocks, as ``padded_rows.PaddedRows`` has them; int16 stands for uint16."""
 
     def __init__(self, rows: Rows) -> None:
         super().__init__()
-        lengths = np.diff(rows.indptr)
-        block_rows = min(BLOCK_ROWS, len(lengths))
-        shape = (-(-len(lengths) // block_rows), block_rows, max(1, int(lengths.max())))
-        columns = np.zeros((shape[0] * block_rows, shape[2]), np.uint8 if rows.dim <= 256 else np.int16)
-        values = np.zeros(columns.shape, rows.values.dtype)
-        scales = np.ones(len(columns), np.float32)
-        owner = np.repeat(np.arange(len(lengths)), lengths)
-        place = np.arange(len(owner)) - rows.indptr[:-1][owner]
-        columns[owner, place], values[owner, place] = rows.columns, rows.values
-        scales[: len(lengths)] = rows.scales
-        self.n_rows, self.dim, self.padded, self.width = len(lengths), rows.dim, len(scales), shape[2]
+        found = pad_rows(rows, "executorch")
+        columns = found.columns if found.columns.dtype == np.uint8 else found.columns.astype(np.int16)
+        self.n_rows, self.dim = found.n_rows, rows.dim
+        self.padded, self.width = found.scales.size, columns.shape[2]
         self.columns: Tensor
         self.values: Tensor
         self.scales: Tensor
-        self.register_buffer("columns", torch.from_numpy(columns.reshape(shape)))
-        self.register_buffer("values", torch.from_numpy(values.reshape(shape)))
-        self.register_buffer("scales", torch.from_numpy(scales.reshape(shape[:2])))
+        self.register_buffer("columns", torch.from_numpy(columns))
+        self.register_buffer("values", torch.from_numpy(found.values))
+        self.register_buffer("scales", torch.from_numpy(found.scales))
 
 
 class PairFold(nn.Module):
     """``fold(total float64[dim], rows int64[64]) -> float64[dim]``: adds rows; those outside are ignored."""
 
-    def __init__(self, table: PaddedRows, weights: np.ndarray | None) -> None:
+    def __init__(self, table: Table, weights: np.ndarray | None) -> None:
         super().__init__()
         self.table = table
         self.weights: Tensor | None
@@ -76,7 +55,7 @@ class PairFold(nn.Module):
 class PairUser(nn.Module):
     """``user(row int64[1]) -> float64[dim]``: a shipped user's row; one outside the table gives zeros."""
 
-    def __init__(self, table: PaddedRows) -> None:
+    def __init__(self, table: Table) -> None:
         super().__init__()
         self.fold = PairFold(table, None)
 
@@ -93,7 +72,7 @@ class PairTop(nn.Module):
     row c of a table [dim, h + 1] holds what column c adds to each.
     """
 
-    def __init__(self, table: PaddedRows, network: PairNetwork) -> None:
+    def __init__(self, table: Table, network: PairNetwork) -> None:
         super().__init__()
         self.table = table
         g, self.hidden = len(network.gmf), len(network.bias)
@@ -101,6 +80,7 @@ class PairTop(nn.Module):
         item[g:], user[g:] = network.item.T, network.user.T
         gmf = np.concatenate((network.gmf, np.zeros(network.dim - g, np.float32)))
         self.size = min(TOP_ROWS, table.padded)
+        self.best = Best()
         self.item: Tensor
         self.user: Tensor
         self.gmf: Tensor
@@ -137,7 +117,7 @@ class PairTop(nn.Module):
             scores = (torch.mm(second, self.output) + sums[:, hidden:]).flatten()
             new = torch.where(allowed, scores, -torch.inf)
             rows_here = torch.arange(rows) + carry[2] * rows
-            best = _best(torch.cat((carry[0], new)), torch.cat((carry[1], rows_here)), self.size)
+            best = self.best(torch.cat((carry[0], new)), torch.cat((carry[1], rows_here)), self.size)
             return [*best, carry[2] + 1], [allowed[:1].clone()]
 
         start = [
@@ -154,12 +134,12 @@ def pair_methods(
     items: Rows, users: Rows | None, weights: np.ndarray | None, network: PairNetwork, fold_rows: int
 ) -> dict[str, tuple[nn.Module, tuple[Tensor, ...]]]:
     """The program's methods with inputs of their shapes; a matrix has the method of every program."""
-    table = PaddedRows(items)
+    table = Table(items)
     total = torch.zeros(items.dim, dtype=torch.float64)
     found: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
         "fold": (PairFold(table, weights), (total, torch.zeros(fold_rows, dtype=torch.int64))),
         "top": (PairTop(table, network), (total, torch.ones(table.padded, dtype=torch.bool))),
     }
     if users is not None:
-        found["user"] = (PairUser(PaddedRows(users)), (torch.zeros(1, dtype=torch.int64),))
+        found["user"] = (PairUser(Table(users)), (torch.zeros(1, dtype=torch.int64),))
     return found

@@ -9,8 +9,8 @@ import numpy as np
 
 from sparsedevice.packing import PackedFile, Steps, Tower
 
+from ..padded_rows import padded_rows
 from .methods import FOLD_ROWS
-from .pairs import padded_rows
 from .program import DATA_NAME
 from .slots import lay_out
 

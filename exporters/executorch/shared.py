@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 _HEADER_AT, _HEADER_BYTES = 8, 32
 _SEGMENT_ALIGNMENT = 128
+# Values that hold places of other values, and places in instructions other than calls of operators.
+_LISTS = ("IntListT", "TensorListT", "OptionalTensorListT")
+_SINGLE = ("moveFrom", "moveTo", "condValueIndex", "valueIndex")
 
 
 def share_equal_parts(program: bytes) -> bytes:
@@ -33,6 +36,7 @@ def share_equal_parts(program: bytes) -> bytes:
     for plan in tree.executionPlan:
         # How torch flattens arguments: the runtime takes them flat.
         plan.containerMetaType.encodedInpStr = plan.containerMetaType.encodedOutStr = b""
+        _renumber(plan)
     _share(tree, {})
     builder = _Builder(size)
     builder.Finish(tree.Pack(builder), file_identifier=program[4:8])
@@ -65,6 +69,68 @@ class _Builder(flatbuffers.Builder):  # type: ignore[misc]
         if s not in self._written:
             self._written[s] = super().CreateString(s, encoding, errors)
         return self._written[s]
+
+
+def _renumber(plan: Any) -> None:
+    """Number a method's values and operators in the order of their use, equal constants once.
+
+    So methods that begin alike have equal instructions.
+    """
+    calls = [step.instrArgs for chain in plan.chains for step in chain.instructions]
+    numbering = _Numbering(plan.values, calls)
+    operators: dict[int, int] = {}
+    for call in calls:
+        if hasattr(call, "opIndex"):
+            call.opIndex = operators.setdefault(call.opIndex, len(operators))
+        if hasattr(call, "args"):
+            call.args = numbering.all_of(call.args)
+        for name in _SINGLE:
+            if hasattr(call, name):
+                setattr(call, name, numbering.of(getattr(call, name)))
+    for owner in (plan, *plan.chains):
+        owner.inputs, owner.outputs = numbering.all_of(owner.inputs), numbering.all_of(owner.outputs)
+    plan.values, plan.operators = numbering.values, [plan.operators[index] for index in operators]
+
+
+class _Numbering:
+    """New places of a method's values, which those that are used get as they are asked for.
+
+    Attributes:
+        values: the values at their new places. Lists come after what is in them, as the runtime reads them.
+    """
+
+    def __init__(self, values: list[Any], calls: list[Any]) -> None:
+        self._old = values
+        # What an instruction writes comes last, and is no constant.
+        self._written = {int(call.args[-1]) for call in calls if hasattr(call, "args")}
+        self._written |= {call.moveTo for call in calls if hasattr(call, "moveTo")}
+        self._places: dict[int, int] = {}
+        self._constants: dict[Any, int] = {}
+        self.values: list[Any] = []
+
+    def of(self, index: int) -> int:
+        """The new place of a value; a number below 0, by which a list says that none is there, stays."""
+        if index < 0 or index in self._places:
+            return self._places.get(index, index)
+        value = self._old[index]
+        kind = type(value.val).__name__
+        if kind in _LISTS:
+            value.val.items = self.all_of(value.val.items)
+        key = index if kind == "TensorT" or index in self._written else (kind, _content(value.val))
+        place = self._places[index] = self._constants.setdefault(key, len(self.values))
+        if place == len(self.values):
+            self.values.append(value)
+        return place
+
+    def all_of(self, indices: NDArray[Any]) -> NDArray[Any]:
+        """The new places of several values."""
+        return np.array([self.of(int(index)) for index in indices], np.asarray(indices).dtype)
+
+
+def _content(value: Any) -> Any:
+    """What tells constants apart."""
+    parts = ((name, getattr(part, "tolist", lambda part=part: part)()) for name, part in vars(value).items())
+    return repr(sorted(parts))
 
 
 def _share(node: Any, packed: dict[Any, int]) -> Any:

@@ -19,11 +19,10 @@ from sparsedevice.packing import PackedFile
 from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.packing.quantize import Rows
 
+from ..padded_rows import pad_rows
 from .builder import DOUBLE, FLOAT, INT32, INT64, Builder
 from .graph import INPUTS
 
-#: Rows of a block.
-BLOCK_ROWS = 1024
 _TYPES = {np.dtype(np.int8): onnx.TensorProto.INT8, np.dtype(np.float16): onnx.TensorProto.FLOAT16,
           np.dtype(np.float32): FLOAT}  # fmt: skip
 
@@ -41,7 +40,7 @@ def build_pairs(packed: PackedFile, network: PairNetwork) -> onnx.GraphProto:
         )
     b = Builder()
     n = packed.n_items
-    items = _store(b, "item", packed.item_rows, BLOCK_ROWS)
+    items = _store(b, "item", packed.item_rows)
     query = _unit(b, _query(b, packed, items))
     scores = _scores(b, PairScores(b, network, query), items)
     _top_rows(b, b.op("Slice", scores, b.ints(0), b.ints(n)), n)
@@ -56,28 +55,19 @@ def build_pairs(packed: PackedFile, network: PairNetwork) -> onnx.GraphProto:
 
 
 class Stored(NamedTuple):
-    """Rows in blocks: columns and values [blocks, block_rows, width], scales [blocks, block_rows]."""
+    """Rows in blocks, stored as ``<name>_columns``, ``_values`` and ``_scales`` of ``PaddedRows``."""
 
     name: str
     n_rows: int
     values: NDArray[Any]
 
 
-def _store(b: Builder, name: str, rows: Rows, block_rows: int) -> Stored:
-    lengths = np.diff(rows.indptr)
-    block_rows = min(block_rows, len(lengths))
-    shape = (-(-len(lengths) // block_rows), block_rows, max(1, int(lengths.max())))
-    columns = np.zeros((shape[0] * block_rows, shape[2]), np.uint8 if rows.dim <= 256 else np.uint16)
-    values = np.zeros(columns.shape, rows.values.dtype)
-    scales = np.ones(len(columns), np.float32)
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    place = np.arange(len(owner)) - rows.indptr[:-1][owner]
-    columns[owner, place], values[owner, place] = rows.columns, rows.values
-    scales[: len(lengths)] = rows.scales
-    b.table(f"{name}_columns", columns.reshape(shape))
-    b.table(f"{name}_values", values.reshape(shape))
-    b.table(f"{name}_scales", scales.reshape(shape[:2]))
-    return Stored(name, len(lengths), values.reshape(shape))
+def _store(b: Builder, name: str, rows: Rows) -> Stored:
+    found = pad_rows(rows, "onnx")
+    b.table(f"{name}_columns", found.columns)
+    b.table(f"{name}_values", found.values)
+    b.table(f"{name}_scales", found.scales)
+    return Stored(name, found.n_rows, found.values)
 
 
 def _query(b: Builder, packed: PackedFile, items: Stored) -> str:
@@ -93,7 +83,7 @@ def _query(b: Builder, packed: PackedFile, items: Stored) -> str:
         query = b.op("MatMul", b.cast(b.table("fold_matrix", np.array(fold_in.matrix)), DOUBLE), query)
     if packed.user_rows is None:
         return query
-    users = _store(b, "user", packed.user_rows, BLOCK_ROWS)
+    users = _store(b, "user", packed.user_rows)
     user = _valid_or(b, "user", packed.n_users)
     shipped = b.op("And", b.op("Not", alike), b.op("Less", user, b.ints(packed.n_users)))
     return b.op("Where", shipped, _sum(b, users, user, dim, None), query)

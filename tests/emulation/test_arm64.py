@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 
 import numpy as np
 import pytest
+import torch
 
 from sparsedevice.bench import bench
 from sparsedevice.bench.emulated import executorch as emulated_executorch
@@ -32,6 +34,7 @@ CASES = (
     Case(),
     Case(layout="csr", values="f16", dim=300),
     Case(similarity="dot", values="int4", fold_in="weights"),
+    Case(fold_in="steps", dim=40),
 )
 #: The core's sources take seconds to optimise.
 QUICKLY = "-O1"
@@ -104,6 +107,21 @@ def test_conformance(check, name, open_with, tmp_path):
     # A portable program takes seconds to export.
     cases = CASES[:1] if name == "executorch" else CASES
     check(Subject(lambda path: open_with(name, path), tmp_path, supports=lambda case: case in cases))
+
+
+def test_a_program_with_its_tables_beside_it(executorch_server, tmp_path):
+    """The C++ runtime maps the data file; without it the program is refused."""
+    packed = PackedFile.open(write_case(tmp_path / "model.sd", Case(fold_in="steps", dim=40)))
+    program, data = (tmp_path / name for name in write_program(packed, tmp_path, external=True))
+    got = emulated_executorch.ExecutorchArm64(packed, program, executorch_server, data)
+    wanted = NumpyRecommender(packed)
+    for question in ({"history": ["i7", "i3", "i120"]}, {"user": "u3"}, {"history": []}):
+        one, other = (each.recommend(k=20, **question) for each in (got, wanted))
+        assert one.items == other.items
+        assert one.scores.tobytes() == other.scores.tobytes()
+    alone = emulated_executorch.Method(executorch_server, shutil.copy(program, tmp_path / "alone.pte"), "top")
+    with pytest.raises(TargetError, match="could not run top: 0x"):
+        alone.execute([torch.zeros(40, dtype=torch.float64), torch.ones(got.padded, dtype=torch.bool)])
 
 
 def test_the_runner_of_the_bundle(root, native_folder):

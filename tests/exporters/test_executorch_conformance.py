@@ -8,13 +8,12 @@ import torch
 
 from benchmarks.exporters.program_bytes import write_rows
 from sparsedevice.exporters.executorch import ExecutorchRecommender, write_program
-from sparsedevice.exporters.executorch.methods import FOLD_ROWS, _best, unpair
+from sparsedevice.exporters.executorch.methods import FOLD_ROWS, Best, unpair
 from sparsedevice.exporters.executorch.shared import share_equal_parts
 from sparsedevice.exporters.executorch.slots import lay_out, pair_up
-from sparsedevice.packing import PackedFile
+from sparsedevice.packing import PackedFile, Steps
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.runtime.reference import NumpyRecommender
-from tests.exporters.test_onnx_graph import write_table
 from tests.runtime.conformance import CHECKS, Case, Subject, write_case
 
 # Exporting takes seconds: these cases cover every way through the program, and each is exported once.
@@ -50,9 +49,13 @@ def test_executorch(check, open_, tmp_path):
 
 
 def test_large_table(tmp_path):
-    """Several blocks, long histories, more results than one call gives, rows out of range."""
-    packed = write_table(tmp_path / "model.sd", 9000, 64)
+    """Several blocks, long histories, more results than one call gives, rows out of range, and the bytes."""
+    rule = Steps(8, 512, 1.0, 10.0, 1.25)  # what training takes where nothing is measured
+    packed = write_rows(tmp_path / "model.sd", np.full(9000, 6), rule=rule)
     write_program(packed, tmp_path)
+    slots = lay_out(packed.item_rows)
+    tables = 2 * slots.values.size + 4 * slots.padded_rows
+    assert (tmp_path / "model.pte").stat().st_size - tables < 16 << 10
     got = ExecutorchRecommender(packed, tmp_path / "model.pte")
     wanted = NumpyRecommender(packed)
     history = [str(i) for i in range(0, 9000, 50)]
@@ -184,7 +187,7 @@ def test_the_best_are_in_row_order_where_scores_are_equal():
     some = np.array([0, tiny, -tiny, 1, np.nextafter(np.float32(1), 2), -3e38, -np.inf], np.float32)
     scores = np.random.default_rng(0).choice(some, 8320)
     order = np.lexsort((np.arange(len(scores)), -scores))[:7000]
-    best, rows = _best(torch.from_numpy(scores), torch.arange(len(scores)) + 5, 7000)
+    best, rows = Best()(torch.from_numpy(scores), torch.arange(len(scores)) + 5, 7000)
     np.testing.assert_array_equal(best, scores[order])
     finite = np.isfinite(scores[order])
     np.testing.assert_array_equal(rows.numpy()[finite], order[finite] + 5)

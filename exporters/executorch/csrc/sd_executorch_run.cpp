@@ -2,7 +2,6 @@
 // without torch.
 //
 // Prints one line per result: row and score, best first.
-#include <executorch/extension/data_loader/mmap_data_loader.h>
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
 
@@ -12,7 +11,6 @@
 #include <vector>
 
 using executorch::extension::from_blob;
-using executorch::extension::MmapDataLoader;
 using executorch::extension::Module;
 
 int main(int argc, char **argv) {
@@ -20,12 +18,7 @@ int main(int argc, char **argv) {
         std::fprintf(stderr, "usage: sd-executorch-run MODEL.pte K [ROW ...]\n");
         return 2;
     }
-    auto loader = MmapDataLoader::from(argv[1], MmapDataLoader::MlockConfig::NoMlock);
-    if (!loader.ok()) {
-        std::fprintf(stderr, "sd-executorch-run: cannot read %s\n", argv[1]);
-        return 2;
-    }
-    Module module(std::make_unique<MmapDataLoader>(std::move(loader.get())));
+    Module module(argv[1], Module::LoadMode::Mmap);
     const int wanted = std::atoi(argv[2]);
     std::vector<int64_t> history{-1}, none{-1}; // -1 is padding
     for (int i = 3; i < argc; i++)

@@ -219,7 +219,9 @@ def open_emulated(folder: Path, backend: str, packed: PackedFile) -> tuple[Recom
 
     if backend == "executorch":
         server = executorch.start_executorch(root)
-        return executorch.ExecutorchArm64(packed, folder / "model.pte", server), server
+        data = folder / "model.ptd"  # of a bundle for executorch-ptd
+        tables = data if data.exists() else None
+        return executorch.ExecutorchArm64(packed, folder / "model.pte", server, tables), server
     server = executorch.start_executorch(root, folder)
     return executorch.NativeExecutorchArm64(packed, folder, server), server
 

@@ -71,8 +71,9 @@ def _cpp_compiler() -> str:
 class Method:
     """A method of a program in the arm64 ExecuTorch."""
 
-    def __init__(self, server: Server, program: Path, name: str) -> None:
+    def __init__(self, server: Server, program: Path, name: str, data: Path | None = None) -> None:
         self.server, self.program, self.name = server, program.resolve(), name
+        self.data = data.resolve() if data else "-"
 
     def execute(self, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
         """As the runtime's own method.
@@ -80,7 +81,7 @@ class Method:
         Raises:
             TargetError: if the runtime refuses, or the program ends.
         """
-        parts = [f"run {self.program} {self.name} {len(inputs)}\n".encode()]
+        parts = [f"run {self.program} {self.data} {self.name} {len(inputs)}\n".encode()]
         for tensor in inputs:
             parts.append(f"{_NAMES[tensor.dtype]} {tensor.numel()}\n".encode())
             parts.append(tensor.numpy().tobytes())
@@ -100,10 +101,10 @@ class Method:
 class ExecutorchArm64(ExecutorchRecommender):  # type: ignore[misc]
     """A portable program in the arm64 ExecuTorch; its methods and sizes are read from the program here."""
 
-    def __init__(self, packed: PackedFile, model: Path, server: Server) -> None:
-        super().__init__(packed, model)
+    def __init__(self, packed: PackedFile, model: Path, server: Server, data: Path | None = None) -> None:
+        super().__init__(packed, model, data)
         self._methods: dict[str, Method] = {
-            name: Method(server, model, name) for name in self._program.method_names
+            name: Method(server, model, name, data) for name in self._program.method_names
         }
 
 

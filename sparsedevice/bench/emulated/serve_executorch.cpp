@@ -2,12 +2,11 @@
 // and without torch. FILE holds questions to read instead of standard input; each method is then
 // run twice, the second time between the marks that the counting plugins wait for.
 //
-//   run PROGRAM METHOD N            then N inputs
+//   run PROGRAM DATA METHOD N       then N inputs; DATA is the file of the program's tables, or -
 //   ok M                            then M outputs, or: failed ERROR
 //
 // An input or output is a line "TYPE COUNT" and its bytes; TYPE is b (bool), l (int64), f (float)
 // or d (double), all of one dimension.
-#include <executorch/extension/data_loader/mmap_data_loader.h>
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
 
@@ -18,11 +17,8 @@
 #include <vector>
 
 using executorch::aten::ScalarType;
-using executorch::extension::MmapDataLoader;
 using executorch::extension::Module;
-using executorch::runtime::Error;
 using executorch::runtime::EValue;
-using executorch::runtime::Result;
 
 namespace {
 
@@ -42,16 +38,16 @@ char name_of(ScalarType type) {
 
 size_t size_of(char name) { return name == 'b' ? 1 : name == 'f' ? 4 : 8; }
 
-Module *open(std::map<std::string, std::unique_ptr<Module>> &modules, const char *path) {
+Module &open(std::map<std::string, std::unique_ptr<Module>> &modules, const char *path,
+             const std::string &data) {
     auto &module = modules[path];
     if (!module) {
-        auto loader = MmapDataLoader::from(path, MmapDataLoader::MlockConfig::NoMlock);
-        if (!loader.ok())
-            return nullptr;
-        module =
-            std::make_unique<Module>(std::make_unique<MmapDataLoader>(std::move(loader.get())));
+        std::vector<std::string> files;
+        if (data != "-")
+            files.push_back(data);
+        module = std::make_unique<Module>(path, files, Module::LoadMode::Mmap);
     }
-    return module.get();
+    return *module;
 }
 
 } // namespace
@@ -61,9 +57,9 @@ int main(int argc, char **argv) {
     if (marked && !std::freopen(argv[1], "rb", stdin))
         return 2;
     std::map<std::string, std::unique_ptr<Module>> modules;
-    char path[4096], method[64];
+    char path[4096], tables[4096], method[64];
     int count = 0;
-    while (std::scanf("run %4095s %63s %d", path, method, &count) == 3) {
+    while (std::scanf("run %4095s %4095s %63s %d", path, tables, method, &count) == 4) {
         std::getchar();
         std::vector<std::vector<char>> data(count);
         std::vector<executorch::extension::TensorPtr> tensors;
@@ -80,18 +76,15 @@ int main(int argc, char **argv) {
             tensors.push_back(executorch::extension::from_blob(bytes.data(), {n}, type_of(type)));
             inputs.emplace_back(*tensors.back());
         }
-        Module *module = open(modules, path);
-        if (marked && module && !module->execute(method, inputs).ok())
+        Module &module = open(modules, path, tables);
+        if (marked && !module.execute(method, inputs).ok())
             return 1;
         if (marked)
             __asm__ volatile("hint #0x7e" ::: "memory");
-        const auto result = module ? module->execute(method, inputs)
-                                   : Result<std::vector<EValue>>(Error::InvalidArgument);
+        const auto result = module.execute(method, inputs);
         if (marked)
             __asm__ volatile("hint #0x7f" ::: "memory");
-        if (!module) {
-            std::printf("failed to read\n");
-        } else if (!result.ok()) {
+        if (!result.ok()) {
             std::printf("failed 0x%x\n", static_cast<unsigned>(result.error()));
         } else {
             std::printf("ok %zu\n", result->size());
