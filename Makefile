@@ -37,7 +37,7 @@ demo: setup
 	sparsedevice bench demo/bundle --backend onnx
 
 test: setup lint types
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

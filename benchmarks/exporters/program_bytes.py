@@ -26,10 +26,10 @@ from sparsedevice.packing.format import Values
 
 DIM = 64
 
-
 #: Codings of values, with the bytes of one entry.
 ENTRY_BYTES: dict[Values, float] = {"int8": 2, "int4": 1.5}
-STEPS = Steps(4, 64, 1.5, 8.0)
+#: As training takes them of a large catalogue.
+STEPS = Steps(16, 2048, 1.0, 10.0, 1.25)
 
 
 def write_rows(
@@ -82,7 +82,7 @@ def main() -> None:
     print("| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |")
     first, *others = tables
     arms: list[tuple[str, Values, str]] = [(first, "int8", kind) for kind in ("sum", "weights", "steps")]
-    arms += [(first, "int4", kind) for kind in ("sum", "weights")]
+    arms += [(first, "int4", kind) for kind in ("sum", "weights", "steps")]
     arms += [(name, "int8", "weights") for name in others]
     for name, values, kind in arms:
         entry = ENTRY_BYTES[values]

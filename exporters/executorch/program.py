@@ -6,11 +6,14 @@ import logging
 import os
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from executorch.exir import EdgeCompileConfig, ExecutorchBackendConfig, to_edge
+from executorch.exir.memory_planning import MemoryPlanningAlgorithmSuite, greedy
+from executorch.exir.passes import MemoryPlanningPass
 
 from sparsedevice.errors import TargetError
 from sparsedevice.files import atomic_file
@@ -24,6 +27,8 @@ from .shared import share_equal_parts
 from .tower import Climb
 
 MODEL_NAME, DATA_NAME = "model.pte", "model.ptd"
+# Tensors of a size take turns at few places, so that more of them are equal in the program.
+_PLACES = partial(greedy, allow_overlapping_allocations=False)
 Methods = dict[str, tuple[torch.nn.Module, tuple[torch.Tensor, ...]]]
 
 
@@ -56,7 +61,10 @@ def write_program(packed: PackedFile, folder: Path, *, external: bool = False) -
         }
         edge = to_edge(exported, compile_config=EdgeCompileConfig(_check_ir_validity=True))
         program = edge.to_executorch(
-            ExecutorchBackendConfig(external_constants=(lambda _: DATA_NAME) if external else False)
+            ExecutorchBackendConfig(
+                external_constants=(lambda _: DATA_NAME) if external else False,
+                memory_planning_pass=MemoryPlanningPass(MemoryPlanningAlgorithmSuite([_PLACES])),
+            )
         )
     with atomic_file(folder / MODEL_NAME) as file:
         file.write(share_equal_parts(program.buffer))
