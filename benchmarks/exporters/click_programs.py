@@ -18,8 +18,6 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
-from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-from executorch.exir import to_edge_transform_and_lower
 from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
 from executorch.runtime import Runtime
 from torch import Tensor, nn
@@ -53,32 +51,32 @@ def random_run(*, sparse: bool, hidden: tuple[int, ...]) -> ClickRun:
     return ClickRun(ClickConfig(dim=DIM), ClickSchema(fields, ()), kept, towers, None, None, {}, {})
 
 
-class Lowered(nn.Module):
-    """The model with its tower as linear layers, as XNNPACK takes them."""
+class PortableTower(nn.Module):
+    """A tower as portable operators take it, the weights turned beforehand."""
 
-    def __init__(self, tables: ClickTables) -> None:
+    def __init__(self, layers: nn.Sequential) -> None:
         super().__init__()
-        self.model = target.ClickModel(tables)
-        layers: list[nn.Module] = []
-        for weight, bias in tables.layers("top"):
-            linear = nn.Linear(weight.shape[1], weight.shape[0])
-            linear.weight.data, linear.bias.data = torch.from_numpy(weight), torch.from_numpy(bias)
-            layers += [linear, nn.ReLU()]
-        self.model.top = nn.Sequential(*layers[:-1])  # type: ignore[assignment]
+        self.layers = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        for place, layer in enumerate(self.layers):
+            # Written into a new tensor: a view of one column keeps strides that the runtime takes for another
+            # order of dimensions.
+            turned = torch.empty(layer.weight.T.shape).copy_(layer.weight.detach().T)
+            self.register_buffer(f"weight_{place}", turned)
+            self.register_buffer(f"bias_{place}", layer.bias.detach())
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """See ``ClickModel``."""
-        answer: tuple[Tensor, Tensor] = self.model(rows)
-        return answer
+    def forward(self, x: Tensor) -> Tensor:
+        """float32[n, in] to float32[n, out]."""
+        for place in range(len(self.layers)):
+            x = torch.relu(x) if place else x
+            x = torch.addmm(self.get_buffer(f"bias_{place}"), x, self.get_buffer(f"weight_{place}"))
+        return x
 
 
-def write_lowered(tables: ClickTables, folder: Path) -> None:
-    """The program whose tower XNNPACK runs."""
-    n = torch.export.Dim("n", min=1, max=target.MAX_EXAMPLES)
-    args = (torch.zeros(2, FIELDS, dtype=torch.int64),)
-    exported = torch.export.export(Lowered(tables).eval(), args, dynamic_shapes=({0: n},))
-    program = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
-    (folder / target.MODEL_NAME).write_bytes(program.buffer)
+def write_portable(tables: ClickTables, folder: Path) -> None:
+    """The program in portable operators alone."""
+    model = target.ClickModel(tables)
+    model.top = PortableTower(model.top)  # type: ignore[assignment]
+    (folder / target.MODEL_NAME).write_bytes(target.lower(model, tables, []))
 
 
 def main() -> None:
@@ -97,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for label, run in runs.items():
             tables = click_tables(run, "f32")
-            for way, write in (("portable", target.write_clicks), ("XNNPACK", write_lowered)):
+            for way, write in (("portable", write_portable), ("XNNPACK", target.write_clicks)):
                 folder = Path(name) / str(len(methods))
                 folder.mkdir()
                 write(tables, folder)

@@ -3,7 +3,7 @@
     python -m benchmarks.exporters.targets_table --run RUN        a trained run, with its accuracy
     python -m benchmarks.exporters.targets_table --items 1000000  random rows, 64 columns, 6.4 active
 
-Arms take turns, in fresh processes of one thread, three times; figures are medians. A query of a target is
+Arms take turns, in fresh processes of one thread; figures are medians. A query of a target is
 ``recommend(history, k=20)`` from ids to ids, with fold-in and exclusion; a query of a dense arm is the
 product and the choice alone, from a query vector. Targets other than ``packed`` find the ids of a history in
 Python, which takes most of a tenth of a millisecond. Times are of the processor, which other work on the
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from sparsedevice.vocabulary import Vocabulary
 
 TARGETS = ("packed", "c", "onnx", "onnx-native", "executorch", "executorch-ptd", "executorch-native")
 DENSE = ("onnx dense fp32", "onnx dense int8", "executorch dense fp32", "executorch dense int8")
-ROUNDS, WARM, QUERIES = 3, 2, 30
+WARM, QUERIES = 2, 30
 K = dense.K
 
 
@@ -62,17 +63,29 @@ def random_run(n_items: int, dim: int = 64, mean: float = 6.4) -> Run:
     return Run(config, items, None, Split(train, None, None, "all is train"), "cosine", FoldIn(), {}, {})
 
 
+def with_fewer_users(run: Run, most: int) -> Run:
+    """The run with a fixed random choice of so many users in its test part."""
+    test = run.split.test
+    if test is None:
+        return run
+    users = np.unique(test.user_index)
+    chosen = np.random.default_rng(0).choice(users, min(most, len(users)), replace=False)
+    kept = np.isin(test.user_index, chosen)
+    fewer = Interactions(test.user_index[kept], test.item_index[kept], test.user_ids, test.item_ids)
+    return replace(run, split=replace(run.split, test=fewer))
+
+
 def _target(arm: str) -> str:
     """The target of an arm: one graph runs by standard operators and by the core."""
     return "onnx" if arm == "onnx-native" else arm
 
 
-def prepare(arm: str, folder: Path, run: Run, values: str, max_users: int) -> dict[str, Any]:
+def prepare(arm: str, folder: Path, run: Run, values: str) -> dict[str, Any]:
     """Write an arm's files; returns its accuracy where it has one."""
     if arm in TARGETS:
         made = folder / "manifest.json"
         if not made.is_file():  # else an arm before runs the same artefact
-            export(run, _target(arm), folder, values=values, k=K, max_users=max_users)
+            export(run, _target(arm), folder, values=values, k=K)
         return dict(read_json(made)["accuracy"]["folded"] or {})
     folder.mkdir()
     write = dense.write_onnx if arm.startswith("onnx") else dense.write_executorch
@@ -145,6 +158,7 @@ def main() -> None:
     parser.add_argument(
         "--max-users", type=int, default=2000, help="Test users by whom accuracy is measured."
     )
+    parser.add_argument("--rounds", type=int, default=3, help="Turns of each arm.")
     parser.add_argument("--arms", default=",".join((*TARGETS, *DENSE)))
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -154,15 +168,15 @@ def main() -> None:
         print(json.dumps(measure(arguments.measure, arguments.folder, arguments.dim)))
         return
     run = Run.load(arguments.run) if arguments.run else random_run(arguments.items)
+    run = with_fewer_users(run, arguments.max_users)
     n_items, dim = run.items.shape
     arms: list[str] = arguments.arms.split(",")
     with tempfile.TemporaryDirectory() as name:
         folders = {arm: Path(name) / _target(arm) for arm in arms}
-        accuracy = {
-            arm: prepare(arm, folder, run, arguments.values, arguments.max_users)
-            for arm, folder in folders.items()
-        }
-        turns = [{arm: in_fresh_process(arm, folders[arm], dim) for arm in arms} for _ in range(ROUNDS)]
+        accuracy = {arm: prepare(arm, folder, run, arguments.values) for arm, folder in folders.items()}
+        turns = [
+            {arm: in_fresh_process(arm, folders[arm], dim) for arm in arms} for _ in range(arguments.rounds)
+        ]
     print(f"{n_items:,} items, {dim} columns, {run.items.nnz / n_items:.1f} active, top {K}\n")
     head = ("files MB", "load ms", "CPU ms", "clock ms", "anonymous MB", "mapped MB", "grown MB", "Recall@20")
     print(f"| arm | {' | '.join(head)} |\n| --- |{' ---: |' * len(head)}")

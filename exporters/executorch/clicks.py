@@ -1,4 +1,4 @@
-"""A model of clicks (DLRM) as an ExecuTorch program of portable operators.
+"""A model of clicks (DLRM) as an ExecuTorch program: portable operators, and XNNPACK for the towers.
 
 ``forward(rows int64[n, slots], numbers float32[n, fields]) -> probability float32[n], logit float32[n]`` for
 up to 256 examples; ``numbers`` only where the log has some. ``ClickScorer.logits`` says what the inputs mean.
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from executorch.exir import EdgeCompileConfig, to_edge
+from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.exir import to_edge_transform_and_lower
+from executorch.exir.backend.partitioner import Partitioner
 from executorch.runtime import Runtime
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -35,8 +37,8 @@ MAX_EXAMPLES = 256
 _README = """
 ## With ExecuTorch alone
 
-`model.pte` holds portable operators only, so the stock ExecuTorch runtime can run it, for up to 256 examples
-at a time:
+`model.pte` holds portable operators, and the towers for XNNPACK, so a stock ExecuTorch runtime with that
+backend runs it, for up to 256 examples at a time:
 
 ```python
 import json
@@ -55,28 +57,16 @@ print(float(probability[0]))
 """
 
 
-class Layers(nn.Module):
-    """A tower: layers with max(x, 0) between them, and after the last where ``last_relu``."""
-
-    def __init__(
-        self, layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], *, last_relu: bool
-    ) -> None:
-        super().__init__()
-        self.last_relu, self.count = last_relu, len(layers)
-        for place, (weight, bias) in enumerate(layers):
-            # As the product takes it: a program would turn it at every call. Written into a new tensor: a
-            # view of one column keeps strides that the runtime takes for another order of dimensions.
-            turned = torch.empty(weight.T.shape).copy_(torch.from_numpy(weight).t())
-            self.register_buffer(f"weight_{place}", turned)
-            self.register_buffer(f"bias_{place}", torch.from_numpy(bias))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Float32[n, in] to float32[n, out]."""
-        for place in range(self.count):
-            x = torch.addmm(self.get_buffer(f"bias_{place}"), x, self.get_buffer(f"weight_{place}"))
-            if self.last_relu or place + 1 < self.count:
-                x = torch.relu(x)
-        return x
+def tower(
+    layers: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], *, last_relu: bool
+) -> nn.Sequential:
+    """Layers with max(x, 0) between them, and after the last where ``last_relu``."""
+    parts: list[nn.Module] = []
+    for weight, bias in layers:
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+        linear.weight.data, linear.bias.data = torch.from_numpy(weight.copy()), torch.from_numpy(bias.copy())
+        parts += [linear, nn.ReLU()]
+    return nn.Sequential(*parts if last_relu else parts[:-1])
 
 
 class Pooled(nn.Module):
@@ -150,9 +140,9 @@ class ClickModel(nn.Module):
     def __init__(self, tables: ClickTables) -> None:
         super().__init__()
         self.pooled = Pooled(tables)
-        self.top = Layers(tables.layers("top"), last_relu=False)
+        self.top = tower(tables.layers("top"), last_relu=False)
         constant = tables.towers.get("constant")
-        self.bottom = None if constant is not None else Layers(tables.layers("bottom"), last_relu=True)
+        self.bottom = None if constant is not None else tower(tables.layers("bottom"), last_relu=True)
         self.constant: Tensor | None
         self.pairs: Tensor
         self.register_buffer("constant", None if constant is None else torch.from_numpy(constant))
@@ -181,6 +171,13 @@ def write_clicks(tables: ClickTables, folder: Path) -> list[str]:
     Returns:
         The names of the files written.
     """
+    with atomic_file(folder / MODEL_NAME) as file:
+        file.write(lower(ClickModel(tables), tables, [XnnpackPartitioner()]))
+    return [MODEL_NAME]
+
+
+def lower(model: nn.Module, tables: ClickTables, partitioners: list[Partitioner]) -> bytes:
+    """The program of a model with ``ClickModel``'s inputs."""
     n = torch.export.Dim("n", min=1, max=MAX_EXAMPLES)
     args = [torch.zeros(2, len(tables.slots), dtype=torch.int64)]
     if tables.schema.numbers:
@@ -188,12 +185,10 @@ def write_clicks(tables: ClickTables, folder: Path) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.export").setLevel(logging.ERROR)
-        model = ClickModel(tables).eval()
-        exported = torch.export.export(model, tuple(args), dynamic_shapes=tuple({0: n} for _ in args))
-        program = to_edge(exported, compile_config=EdgeCompileConfig(_check_ir_validity=True)).to_executorch()
-    with atomic_file(folder / MODEL_NAME) as file:
-        file.write(share_equal_parts(program.buffer))
-    return [MODEL_NAME]
+        shapes = tuple({0: n} for _ in args)
+        exported = torch.export.export(model.eval(), tuple(args), dynamic_shapes=shapes)
+        program = to_edge_transform_and_lower(exported, partitioner=partitioners).to_executorch()
+    return share_equal_parts(program.buffer)
 
 
 def render(run: ClickRun, names: Sequence[str]) -> str:  # noqa: ARG001
