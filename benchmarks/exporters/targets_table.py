@@ -6,7 +6,7 @@
 Arms take turns, in fresh processes of one thread; figures are medians. A query of a target is
 ``recommend(history, k=20)`` from ids to ids, with fold-in and exclusion; a query of a dense arm is the
 product and the choice alone, from a query vector. Targets other than ``packed`` find the ids of a history in
-Python, which takes most of a tenth of a millisecond. Times are of the processor, which other work on the
+Python, which takes up to a millisecond. Times are of the processor, which other work on the
 machine changes less than those on the clock, which stand beside them. Memory is the growth from before the
 artefact was opened, its runtime imported, to after the last query.
 """
