@@ -1,7 +1,7 @@
 """The part of a recommender that every exported artefact shares: ids on the outside, row numbers within.
 
 An artefact holds tables and works on row numbers. Ids, titles and the users' seen lists come from the
-packed file beside it.
+packed file beside it; the core finds and decodes ids and titles, which lie coded.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sparsedevice.errors import ConfigError, UnknownIdError
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime import Recommendations, Recommender
+from sparsedevice.runtime.core import CoreRecommender
 from sparsedevice.runtime.recommender import Exclude, check_ids, check_k, check_query
 
 Rows = NDArray[np.int64]
@@ -31,6 +32,9 @@ class RowRecommender(Recommender):
 
     def __init__(self, packed: PackedFile) -> None:
         self.packed = packed
+        # The core opens no file with a network of pairs; the file's own lists serve there.
+        network = packed.network is not None
+        self._texts = None if network else CoreRecommender(packed.data, packed.path, verify=False)
 
     @abstractmethod
     def top_rows(
@@ -115,23 +119,26 @@ class RowRecommender(Recommender):
         return seen if exclude == "seen" else _NONE
 
     def _named(self, rows: Rows, scores: NDArray[np.float32], unknown: list[str]) -> Recommendations:
-        ids, titles = self.packed.vocabulary.ids, self.packed.titles
-        return Recommendations(
-            [ids[int(row)] for row in rows],
-            scores,
-            rows.astype(np.int32),
-            unknown,
-            None if titles is None else [titles[int(row)] for row in rows],
-        )
+        numbers = rows.astype(np.int32)
+        if self._texts is not None:
+            ids, titles = self._texts.texts(numbers)
+            return Recommendations(ids, scores, numbers, unknown, titles)
+        all_ids, all_titles = self.packed.vocabulary.ids, self.packed.titles
+        ids = [all_ids[int(row)] for row in rows]
+        titles = None if all_titles is None else [all_titles[int(row)] for row in rows]
+        return Recommendations(ids, scores, numbers, unknown, titles)
+
+    def _found(self, ids: Sequence[str | int]) -> NDArray[np.int32]:
+        return (self._texts or self.packed.vocabulary).rows(ids)
 
     def _known(self, ids: Sequence[str | int], unknown: list[str]) -> Rows:
-        rows = self.packed.vocabulary.rows(ids)
+        rows = self._found(ids)
         unknown += [str(id_) for id_, row in zip(ids, rows, strict=True) if row < 0]
         return rows[rows >= 0].astype(np.int64)
 
     def _rows(self, ids: Sequence[str | int]) -> Rows:
         check_ids("items", ids)
-        rows = self.packed.vocabulary.rows(ids)
+        rows = self._found(ids)
         for id_, row in zip(ids, rows, strict=True):
             if row < 0:
                 raise UnknownIdError(f"unknown item {id_!r}: it is not in this file")

@@ -70,6 +70,18 @@ class CoreRecommender(Recommender):
         """The kernels that run on this machine."""
         return self._model.kernels
 
+    def rows(self, ids: Sequence[str | int]) -> NDArray[np.int32]:
+        """Row of each item, int32[n], -1 for one that is not in the file."""
+        return np.frombuffer(self._model.rows(ids), np.int32)
+
+    def texts(self, rows: NDArray[np.int32]) -> tuple[list[str], list[str] | None]:
+        """Ids of rows int32[n], and their titles where the file has titles.
+
+        Raises:
+            IndexError: if there is no such row.
+        """
+        return self._model.texts(np.ascontiguousarray(rows, np.int32))
+
     def recommend(
         self,
         *,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import numpy as np
 import pytest
 
 from sparsedevice.errors import ConfigError, PackedFileError, UnknownIdError
+from sparsedevice.packing import PackedFile
 from sparsedevice.runtime import load
 from sparsedevice.runtime.core import CoreRecommender
 from tests.runtime.conformance import CASES, packed_case, write_case
@@ -29,6 +31,23 @@ def test_a_batch_is_the_same_as_one_by_one(case):
             assert (a.items, a.titles, a.unknown) == (b.items, b.titles, b.unknown)
             assert a.scores.tobytes() == b.scores.tobytes()
             assert a.rows.tobytes() == b.rows.tobytes()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rows_and_texts(case):
+    data = packed_case(case)
+    core, packed = CoreRecommender(data), PackedFile(data)
+    asked = ["i3", "nobody", 7, "i299", "\ud800", "i3"]
+    rows = core.rows(asked)
+    assert rows.tolist() == packed.vocabulary.rows(asked).tolist()
+    assert -1 in rows
+    known = rows[rows >= 0]
+    ids, titles = core.texts(known)
+    assert ids == [packed.vocabulary.ids[int(row)] for row in known]
+    assert titles == (None if packed.titles is None else [packed.titles[int(row)] for row in known])
+    for row in (-1, packed.n_items):
+        with pytest.raises(IndexError, match=f"row {row} of {packed.n_items} items"):
+            core.texts(np.array([row], np.int32))
 
 
 def test_batch_refusals():

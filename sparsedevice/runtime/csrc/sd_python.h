@@ -52,6 +52,8 @@ PyObject *sd_python_recommend_batch(sd_python_model *self, PyObject *const *args
 PyObject *sd_python_similar(sd_python_model *self, PyObject *const *args, Py_ssize_t n_args);
 PyObject *sd_python_score(sd_python_model *self, PyObject *const *args, Py_ssize_t n_args);
 PyObject *sd_python_lookup(sd_python_model *self, PyObject *ids);
+PyObject *sd_python_row_numbers(sd_python_model *self, PyObject *ids);
+PyObject *sd_python_texts(sd_python_model *self, PyObject *buffer);
 
 /* Functions of the module. */
 PyObject *sd_python_decode_lanes(PyObject *module, PyObject *args);

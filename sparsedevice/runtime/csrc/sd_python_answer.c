@@ -290,3 +290,60 @@ done:
     Py_XDECREF(values);
     return result;
 }
+
+/* Rows of some ids, int32, -1 for those that the file lacks. */
+PyObject *sd_python_row_numbers(sd_python_model *self, PyObject *ids) {
+    PyObject *fast = PySequence_Fast(ids, "ids must be a sequence");
+    if (!fast)
+        return NULL;
+    Py_ssize_t n = PySequence_Fast_GET_SIZE(fast);
+    PyObject *result = n > INT32_MAX ? PyErr_NoMemory() : PyBytes_FromStringAndSize(NULL, 4 * n);
+    for (Py_ssize_t i = 0; result && i < n; i++) {
+        uint32_t row = SD_NO_ROW;
+        /* str() of an id may run Python code that changes the list. */
+        if (i < PySequence_Fast_GET_SIZE(fast)) {
+            PyObject *id = Py_NewRef(PySequence_Fast_GET_ITEM(fast, i));
+            if (sd_python_find_row(self, SD_ITEMS, id, &row))
+                Py_CLEAR(result);
+            Py_DECREF(id);
+        }
+        if (result) {
+            int32_t number = row == SD_NO_ROW ? -1 : (int32_t)row;
+            memcpy(PyBytes_AS_STRING(result) + 4 * i, &number, 4);
+        }
+    }
+    Py_DECREF(fast);
+    return result;
+}
+
+/* (ids, titles or None) of rows, a buffer of int32. */
+PyObject *sd_python_texts(sd_python_model *self, PyObject *buffer) {
+    Py_buffer view;
+    PyObject *items = NULL, *titles = NULL, *result = NULL;
+    if (PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE))
+        return NULL;
+    uint32_t count = (uint32_t)(view.len / 4);
+    uint32_t *rows = PyMem_Malloc(4 * ((size_t)count + 1));
+    int inside = rows != NULL;
+    if (inside)
+        memcpy(rows, view.buf, 4 * (size_t)count);
+    else
+        PyErr_NoMemory();
+    PyBuffer_Release(&view);
+    for (uint32_t i = 0; inside && i < count; i++)
+        if (rows[i] >= self->model.n_items) {
+            PyErr_Format(PyExc_IndexError, "row %d of %u items", (int)rows[i], self->model.n_items);
+            inside = 0;
+        }
+    if (inside) {
+        items = texts_of(self, SD_ITEM_ID, rows, count);
+        titles =
+            self->model.sections[18] ? texts_of(self, SD_TITLE, rows, count) : Py_NewRef(Py_None);
+    }
+    if (items && titles)
+        result = PyTuple_Pack(2, items, titles);
+    Py_XDECREF(items);
+    Py_XDECREF(titles);
+    PyMem_Free(rows);
+    return result;
+}

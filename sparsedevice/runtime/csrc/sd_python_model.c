@@ -106,6 +106,10 @@ static PyMethodDef model_methods[] = {
      "score(history, user, items) -> float32 bytes"},
     {"lookup", (PyCFunction)sd_python_lookup, METH_O,
      "lookup(ids) -> (pointers int64, columns int32, values float32) as bytes"},
+    {"rows", (PyCFunction)sd_python_row_numbers, METH_O,
+     "rows(ids) -> row of each item as int32 bytes, -1 for one that is not in the file"},
+    {"texts", (PyCFunction)sd_python_texts, METH_O,
+     "texts(rows int32 buffer) -> (item ids, titles or None)"},
     {"verify", (PyCFunction)model_verify, METH_NOARGS, "Check every promise of the format."},
     {NULL, NULL, 0, NULL}};
 
