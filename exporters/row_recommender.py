@@ -128,17 +128,18 @@ class RowRecommender(Recommender):
         titles = None if all_titles is None else [all_titles[int(row)] for row in rows]
         return Recommendations(ids, scores, numbers, unknown, titles)
 
-    def _found(self, ids: Sequence[str | int]) -> NDArray[np.int32]:
+    def find_rows(self, ids: Sequence[str | int]) -> NDArray[np.int32]:
+        """Row of each item, int32[n], -1 for one that is not in the file."""
         return (self._texts or self.packed.vocabulary).rows(ids)
 
     def _known(self, ids: Sequence[str | int], unknown: list[str]) -> Rows:
-        rows = self._found(ids)
+        rows = self.find_rows(ids)
         unknown += [str(id_) for id_, row in zip(ids, rows, strict=True) if row < 0]
         return rows[rows >= 0].astype(np.int64)
 
     def _rows(self, ids: Sequence[str | int]) -> Rows:
         check_ids("items", ids)
-        rows = self._found(ids)
+        rows = self.find_rows(ids)
         for id_, row in zip(ids, rows, strict=True):
             if row < 0:
                 raise UnknownIdError(f"unknown item {id_!r}: it is not in this file")

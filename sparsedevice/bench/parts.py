@@ -41,8 +41,9 @@ def split(
     vocabulary = packed.vocabulary
     rows = [vocabulary.rows(query).astype(np.int64) for query in queries]
     n = len(queries)
-    calls: dict[str, Call] = {"find": lambda number: vocabulary.rows(queries[number % n])}
     anything: Any = recommender
+    find = vocabulary.rows if backend == "numpy" else anything.find_rows
+    calls: dict[str, Call] = {"find": lambda number: find(queries[number % n])}
     if backend == "numpy":
         folded = [anything.fold_in(history) for history in rows[:KEPT]]
         scores = [anything.scores(query) for query in folded]
