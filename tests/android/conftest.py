@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.android.jvm import Jvm, build_classes, build_library, need_jdk, need_jni
+from tests.android.jvm import Jvm, build_classes, build_library, need_jdk
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +27,7 @@ def jvm(classes: Path) -> Iterator[Jvm]:
 @pytest.fixture(scope="session")
 def jni(classes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jvm]:
     """A JVM that checks every JNI call, with the native library."""
-    need_jni()
+    need_jdk()
     library = build_library(tmp_path_factory.mktemp("jni"))
     process = Jvm(classes, library.parent, ["-Xcheck:jni"])
     yield process

@@ -14,7 +14,7 @@ import pytest
 
 from sparsedevice.exporters.row_recommender import RowRecommender
 from sparsedevice.packing import PackedFile
-from tests.android.jvm import ROOT, java_home, need_jni, run
+from tests.android.jvm import ROOT, java_home, need_jdk, run
 from tests.packing.small import write_small
 from tests.runtime.conformance import CHECKS, Subject
 
@@ -105,7 +105,7 @@ def machines(tmp_path_factory):
         for tool in (compiler, emulator[0], "clang", "ld.lld"):
             if not shutil.which(tool):
                 pytest.skip(f"{tool} is not installed")
-        need_jni()
+        need_jdk()
         return Machine(abi, tmp_path_factory.mktemp(abi))
 
     return build
