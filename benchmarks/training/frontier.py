@@ -1,7 +1,8 @@
 """Recall against bytes: sparse tables beside small dense ones and codes of a large one, users folded in.
 
     python benchmarks/training/frontier.py DATA WORK [--seeds 0,1,2] [--families ours,dense,codes,dsl]
-        [--grid 64:4,128:8,128:12] [--settings '{"epochs": 40}'] [--threads 1]
+        [--grid 64:4,128:8,128:12] [--widths 16,32,64] [--only "int|OPQ"] [--threads 1]
+        [--settings '{"epochs": 40}']
     python benchmarks/training/frontier.py --table WORK
 
 Every model is trained by this package with the same loss; run folders are kept in WORK, and what is there is
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -126,7 +128,7 @@ def arms_of(
         return run_of(arguments.data, arguments.work, name, seed, arguments.threads, **{**settings, **own})
 
     if family == "dense":
-        for width in WIDTHS:
+        for width in map(int, arguments.widths.split(",")):
             run = get(f"dense-{width}", sparsity=0.0, dim=width)
             yield from ((run, arm) for arm in dense_arms(run, f"dense {width}"))
         return
@@ -179,6 +181,8 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--families", default="ours,dense,codes")
     parser.add_argument("--grid", default="64:4,128:8,128:12,256:16,256:25")
+    parser.add_argument("--widths", default=",".join(map(str, WIDTHS)), help="of the family dense")
+    parser.add_argument("--only", type=re.compile, default="", help="measure arms whose name matches alone")
     parser.add_argument(
         "--base", type=int, default=64, help="width of the dense table that codes are made of"
     )
@@ -198,7 +202,7 @@ def main() -> None:
     for seed in map(int, arguments.seeds.split(",")):
         for family in arguments.families.split(","):
             for run, arm in arms_of(family, arguments, arguments.settings, seed):
-                if (arm[0], seed) in done:
+                if (arm[0], seed) in done or not re.search(arguments.only, arm[0]):
                     continue
                 row = measure(run, arm, family, seed)
                 with log.open("a") as file:
