@@ -64,9 +64,9 @@ fuzz: setup
 	    $(filter-out $(wildcard sparsedevice/runtime/csrc/sd_python*.c),$(wildcard sparsedevice/runtime/csrc/*.c)) -o build/fuzz/fuzz_core
 	build/fuzz/fuzz_core -runs=$(RUNS) -max_len=8192 -print_final_stats=1 build/fuzz/corpus
 	$(FUZZ_CC) -g -O1 -std=c11 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
-	    -Isparsedevice/runtime/csrc fuzz/fuzz_lanes.c sparsedevice/runtime/csrc/sd_compact.c -o build/fuzz/fuzz_lanes
-	mkdir -p build/fuzz/lanes
-	build/fuzz/fuzz_lanes -runs=$(RUNS) -max_len=4096 -print_final_stats=1 build/fuzz/lanes
+	    -Isparsedevice/runtime/csrc fuzz/fuzz_streams.c sparsedevice/runtime/csrc/sd_compact.c -o build/fuzz/fuzz_streams
+	mkdir -p build/fuzz/streams
+	build/fuzz/fuzz_streams -runs=$(RUNS) -max_len=4096 -print_final_stats=1 build/fuzz/streams
 	$(BIN)/python fuzz/fuzz_delta.py $$(( $(RUNS) / 100 ))
 
 # Of a run on synthetic data where no bundle is named. The APK lies in build/android.

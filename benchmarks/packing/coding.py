@@ -24,9 +24,10 @@ import scipy.sparse as sp
 
 from sparsedevice.packing import PackedFile, compact, diff, pack, patch
 from sparsedevice.packing.compact import expand_bytes
-from sparsedevice.packing.compact_body import best_gaps
-from sparsedevice.packing.entropy import decode, encode, fit_tables, lane_starts
+from sparsedevice.packing.compact_body import coded_columns, value_bytes_of
+from sparsedevice.packing.entropy import SLACK, Coded, decode_bytes, decode_columns, encode_bytes
 from sparsedevice.packing.quantize import Rows
+from sparsedevice.packing.streams import deflate
 from sparsedevice.run import Run
 
 SHARES = (0.0, 0.001, 0.01, 0.1, 1.0)
@@ -44,29 +45,30 @@ def seconds(work: Callable[[], object], repetitions: int = 15) -> float:
 def columns_of(rows: Rows) -> dict:
     """Bytes of the coded columns, beside the least that a coding without a model of the columns can take."""
     bits = sum(math.log2(math.comb(rows.dim, int(k))) for k in np.diff(rows.indptr))
-    gaps, symbols, low, table, frequencies = best_gaps(rows)
-    words, lane_words = encode(symbols, table, frequencies, lane_starts(rows.indptr))
-    data = memoryview(words.astype("<u2").tobytes())
-    took = seconds(lambda: decode(data, lane_words, frequencies, rows.indptr, rows.dim, gaps, low))
+    gaps, coded = coded_columns(rows)
+    coded = with_slack(coded)
+    took = seconds(lambda: decode_columns(coded, rows.indptr, rows.dim, gaps))
     return {
-        "coded_bytes": 2 * len(words) + (gaps.low_bits * len(low) + 7) // 8,
+        "coded_bytes": int(coded.stream_bytes.sum()),
+        "table_bytes": len(deflate(coded.code_lengths.tobytes())),
         "log2_binomial_bytes": round(bits / 8),
         "decode_ns_per_entry": round(1e9 * took / len(rows.columns), 2),
     }
 
 
-def values_of(rows: Rows, width: int) -> dict:
-    symbols = rows.values.view(np.uint8) & np.uint8(width - 1)
-    table = np.zeros(len(symbols), np.int64)
-    frequencies = fit_tables(symbols, table, 1, width)
-    words, lane_words = encode(symbols, table, frequencies, lane_starts(rows.indptr))
-    data = memoryview(words.astype("<u2").tobytes())
-    took = seconds(lambda: decode(data, lane_words, frequencies, rows.indptr, width))
+def values_of(rows: Rows, coding: str) -> dict:
+    plain = value_bytes_of(rows.values, coding)
+    coded = with_slack(encode_bytes(plain))
+    took = seconds(lambda: decode_bytes(coded, len(plain)))
     return {
-        "coded_bytes": 2 * len(words),
-        "plain_bytes": len(symbols) * (width.bit_length() - 1) // 8,
-        "decode_ns_per_entry": round(1e9 * took / len(symbols), 2),
+        "coded_bytes": int(coded.stream_bytes.sum()),
+        "plain_bytes": len(plain),
+        "decode_ns_per_entry": round(1e9 * took / len(rows.values), 2),
     }
+
+
+def with_slack(coded: Coded) -> Coded:
+    return Coded(bytes(coded.streams) + bytes(SLACK), coded.stream_bytes, coded.code_lengths)
 
 
 def sizes(run: Run, folder: Path) -> dict:
@@ -89,7 +91,6 @@ def sizes(run: Run, folder: Path) -> dict:
         packed = PackedFile.open(path)
         own = sum(size for name, size in info.section_bytes.items() if "_id_" not in name)
         all_rows = {"items": packed.item_rows} | ({"users": packed.user_rows} if users is not None else {})
-        width = {"int8": 256, "int4": 16}[values]
         report[values] = {
             "packed_bytes": info.file_bytes,
             "packed_bytes_without_ids": own,
@@ -97,7 +98,7 @@ def sizes(run: Run, folder: Path) -> dict:
             "expand_ms": round(1e3 * took, 1),
             "expand_mb_per_s": round(info.file_bytes / took / 1e6, 1),
             "columns": {name: columns_of(rows) for name, rows in all_rows.items()},
-            "values": {name: values_of(rows, width) for name, rows in all_rows.items()},
+            "values": {name: values_of(rows, values) for name, rows in all_rows.items()},
         }
     n_rows = items.shape[0] + (0 if users is None else users.shape[0])
     return {"rows": n_rows, "dim": items.shape[1], "dense_fp32_bytes": 4 * n_rows * items.shape[1], **report}

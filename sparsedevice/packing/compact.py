@@ -53,11 +53,11 @@ def compact_bytes(file: PackedFile) -> tuple[bytes | None, str]:
     content = read_content(file)
     if build_file(content) != data:
         return None, OTHER_WRITER
-    body, words = write_parts(content)
+    body, streams = write_parts(content)
     stream = deflate(body)
     fields = (len(data), len(body), len(stream), hashlib.sha256(data).digest())
-    seal = checksum(_HEADER.pack(MAGIC, VERSION, 0, *fields) + stream + words)
-    coded = _HEADER.pack(MAGIC, VERSION, seal, *fields) + stream + words
+    seal = checksum(_HEADER.pack(MAGIC, VERSION, 0, *fields) + stream + streams)
+    coded = _HEADER.pack(MAGIC, VERSION, seal, *fields) + stream + streams
     if len(coded) >= len(data):
         return None, f"the compact coding would have {len(coded)} bytes, no fewer than the file"
     if len(data) > MAX_DEFLATE_RATIO * len(coded):
@@ -67,8 +67,8 @@ def compact_bytes(file: PackedFile) -> tuple[bytes | None, str]:
 
 def coded_bytes(content: Content) -> int:
     """What content weighs in the compact coding, its head included."""
-    body, words = write_parts(content)
-    return _HEADER.size + len(deflate(body)) + len(words)
+    body, streams = write_parts(content)
+    return _HEADER.size + len(deflate(body)) + len(streams)
 
 
 def expand(coded: str | Path, out: str | Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The two parts of a compact file: a body that deflate shrinks, and the words of the entropy coder.
+"""The two parts of a compact file: a body that deflate shrinks, and the streams of the entropy coder.
 
 Layout: docs/compact.md.
 """
@@ -25,18 +25,24 @@ from sparsedevice.packing.content import (
     take_symbols,
 )
 from sparsedevice.packing.entropy import (
-    SCALE,
+    SLACK,
+    STREAMS,
+    Coded,
     Gaps,
-    decode,
-    encode,
-    fit_tables,
+    coded_bits,
+    decode_bytes,
+    decode_columns,
+    encode_bytes,
+    encode_columns,
+    fit_codes,
     gap_symbols,
-    lane_starts,
     low_bits,
+    symbol_counts,
 )
 from sparsedevice.packing.fold_in import RULE_BYTES, tower_numbers
-from sparsedevice.packing.format import Header, Kind
+from sparsedevice.packing.format import Header, Kind, value_bytes
 from sparsedevice.packing.quantize import Rows
+from sparsedevice.packing.sliced import join_nibbles, sign_extend
 from sparsedevice.packing.streams import Sink, Source, deflate
 from sparsedevice.packing.symbols import MAX_SYMBOL_BYTES
 
@@ -49,12 +55,12 @@ _MAX_DIGITS = 18
 
 
 def write_parts(content: Content) -> tuple[bytes, bytes]:
-    """Body and words of a compact file with this content."""
-    sink, words = Sink(), Sink()
+    """Body and streams of a compact file with this content."""
+    sink, streams = Sink(), Sink()
     put_head(sink, content)
-    _put_rows(sink, words, content.items, content.header)
+    _put_rows(sink, streams, content.items, content.header)
     if content.users is not None:
-        _put_rows(sink, words, content.users, content.header)
+        _put_rows(sink, streams, content.users, content.header)
     for kind, strings in sorted(content.strings.items()):
         _put_strings(sink, strings, is_id=kind is not Kind.TITLE_POINTERS)
         sink.number(int(kind in content.symbols))
@@ -76,21 +82,22 @@ def write_parts(content: Content) -> tuple[bytes, bytes]:
         sink.raw(content.rule)
     if content.tower is not None:
         sink.planes(content.tower, 4)
-    return sink.data(), words.data()
+    streams.raw(bytes(SLACK))
+    return sink.data(), streams.data()
 
 
-def read_parts(body: bytes, words: memoryview, result_bytes: int) -> Content:
+def read_parts(body: bytes, streams: memoryview, result_bytes: int) -> Content:
     """What a compact file says.
 
     Args:
         body: after inflating.
-        words: of the entropy coder.
+        streams: of the entropy coder, and the zeros behind them.
         result_bytes: size of the packed file; no array is made that would not fit it.
 
     Raises:
-        PackedFileError: ``body`` or ``words`` if one of the two is not well formed.
+        PackedFileError: ``body`` or ``streams`` if one of the two is not well formed.
     """
-    source, coded = Source(body), Source(words)
+    source, coded = Source(body), Source(streams)
     header, parts = take_head(source)
     items = _take_rows(source, coded, header.n_items, header, result_bytes)
     users = _take_rows(source, coded, header.n_users, header, result_bytes) if header.n_users else None
@@ -107,6 +114,8 @@ def read_parts(body: bytes, words: memoryview, result_bytes: int) -> Content:
     rule = bytes(source.raw(RULE_BYTES)) if parts.rule else None
     tower = source.planes(tower_numbers(rule, header.dim), 4) if parts.tower and rule else None
     source.end()
+    if any(coded.raw(SLACK)):
+        raise PackedFileError("body", "the streams do not end in zeros")
     coded.end()
     content = Content(header, items, users, strings, seen, weights, matrix, metadata, rule, tower, symbols)
     if least_bytes(content) > result_bytes:
@@ -114,23 +123,13 @@ def read_parts(body: bytes, words: memoryview, result_bytes: int) -> Content:
     return content
 
 
-def _put_rows(sink: Sink, words: Sink, rows: Rows, header: Header) -> None:
-    lengths = np.diff(rows.indptr)
-    sink.planes(lengths, 2)
-    starts = lane_starts(rows.indptr)
-    gaps, symbols, low, table, frequencies = best_gaps(rows)
+def _put_rows(sink: Sink, streams: Sink, rows: Rows, header: Header) -> None:
+    put_lengths(sink, streams, np.diff(rows.indptr))
+    gaps, columns = coded_columns(rows)
     sink.number(gaps.shift)
-    sink.planes(frequencies, 2)
-    if gaps.low_bits:
-        sink.planes(low, 1)
-    _put_words(sink, words, *encode(symbols, table, frequencies, starts))
-    if header.values in _WIDTHS:
-        width = _WIDTHS[header.values]
-        symbols = rows.values.view(np.uint8) & np.uint8(width - 1)
-        table = np.zeros(len(symbols), np.int64)
-        frequencies = fit_tables(symbols, table, 1, width)
-        sink.planes(frequencies, 2)
-        _put_words(sink, words, *encode(symbols, table, frequencies, starts))
+    _put_coded(sink, streams, columns)
+    if header.values in _INTEGERS:
+        _put_coded(sink, streams, encode_bytes(value_bytes_of(rows.values, header.values)))
     else:
         size = rows.values.dtype.itemsize
         sink.planes(np.ascontiguousarray(rows.values).view(f"<u{size}"), size)
@@ -140,12 +139,60 @@ def _put_rows(sink: Sink, words: Sink, rows: Rows, header: Header) -> None:
         sink.planes(bits_of(rows.scales), 4)
 
 
-# Symbols that values of a coding can be; values of other codings are stored in planes.
-_WIDTHS = {"int8": 256, "int4": 16}
+def put_lengths(sink: Sink, streams: Sink, lengths: NDArray[np.int64]) -> None:
+    """Runs of equal ones, as sorted rows have, or bytes that are entropy coded."""
+    first = np.flatnonzero(np.diff(lengths, prepend=-1))
+    if 4 * len(first) <= len(lengths):
+        sink.number(len(first))
+        sink.planes(lengths[first], 2)
+        sink.planes(np.diff(first, append=len(lengths)), 4)
+        return
+    planes = 1 if lengths.max() < 256 else 2
+    sink.number(0)
+    sink.number(planes)
+    bytes_of = Sink()
+    bytes_of.planes(lengths, planes)
+    _put_coded(sink, streams, encode_bytes(np.frombuffer(bytes_of.data(), np.uint8)))
+
+
+def take_lengths(source: Source, coded: Source, n: int) -> NDArray[np.int64]:
+    """What :func:`put_lengths` stored of ``n`` rows."""
+    runs = source.number()
+    if runs:
+        lengths, counts = source.planes(runs, 2).astype(np.int64), source.planes(runs, 4)
+        if int(counts.sum(dtype=np.uint64)) != n:
+            raise PackedFileError("body", f"lengths of {counts.sum()} rows stand where {n} belong")
+        return np.repeat(lengths, counts)
+    planes = source.number()
+    if planes not in (1, 2):
+        raise PackedFileError("body", f"lengths of rows have {planes} bytes")
+    data = decode_bytes(_take_coded(source, coded, 1, 256), n * planes)
+    return Source(data.tobytes()).planes(n, planes).astype(np.int64)
+
+
+# Values of these codings are entropy coded as bytes, values of others stored in planes.
+_INTEGERS = ("int8", "int4")
+
+
+def value_bytes_of(values: NDArray[Any], coding: str) -> NDArray[np.uint8]:
+    """The bytes of int8 values, or of int4 values, two in a byte."""
+    if coding == "int8":
+        return values.view(np.uint8)
+    even = np.append(values, np.zeros(len(values) % 2, np.int8))
+    return join_nibbles(even[0::2].copy(), even[1::2].copy())
+
+
+def _values_of(data: NDArray[np.uint8], coding: str, count: int) -> NDArray[np.int8]:
+    """The values that :func:`value_bytes_of` made bytes."""
+    if coding == "int8":
+        return data.view(np.int8)
+    return np.stack((sign_extend(data, 0), sign_extend(data, 4)), axis=1).reshape(-1)[:count]
 
 
 def _take_rows(source: Source, coded: Source, n: int, header: Header, result_bytes: int) -> Rows:
-    lengths = source.planes(n, 2).astype(np.int64)
+    if 4 * n > result_bytes:
+        raise PackedFileError("body", f"{n} rows do not fit a file of {result_bytes} bytes")
+    lengths = take_lengths(source, coded, n)
     entries = int(lengths.sum())
     if entries * header.column_bytes > result_bytes:
         raise PackedFileError("body", f"{entries} entries do not fit a file of {result_bytes} bytes")
@@ -154,18 +201,12 @@ def _take_rows(source: Source, coded: Source, n: int, header: Header, result_byt
     gaps = Gaps(bits, source.number())
     if not bits <= gaps.shift <= 12:
         raise PackedFileError("body", f"columns have the unknown coding {gaps.shift}")
-    width = ((header.dim - 1) >> bits) + 1
-    frequencies = _take_tables(source, gaps.tables(header.dim), width)
-    low = source.planes(entries, 1) if bits else None
-    coded_columns = _take_words(source, coded, indptr)
-    columns = decode(*coded_columns, frequencies, indptr, header.dim, gaps, low).astype(np.int32)
+    in_columns = _take_coded(source, coded, gaps.tables(header.dim), gaps.symbols(header.dim))
+    columns = decode_columns(in_columns, indptr, header.dim, gaps)
     values: NDArray[Any]
-    if header.values in _WIDTHS:
-        width = _WIDTHS[header.values]
-        frequencies = _take_tables(source, 1, width)
-        symbols = decode(*_take_words(source, coded, indptr), frequencies, indptr, width)
-        half = width // 2
-        values = ((symbols.astype(np.int16) ^ half) - half).astype(np.int8)
+    if header.values in _INTEGERS:
+        size = value_bytes(header.values, entries)
+        values = _values_of(decode_bytes(_take_coded(source, coded, 1, 256), size), header.values, entries)
     else:
         size = 4 if header.values == "f32" else 2
         values = source.planes(entries, size).view(f"<f{size}")
@@ -177,42 +218,34 @@ def _take_rows(source: Source, coded: Source, n: int, header: Header, result_byt
     return Rows(indptr, columns, values, scales, header.dim)
 
 
-def best_gaps(
-    rows: Rows,
-) -> tuple[Gaps, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.int64], NDArray[np.uint16]]:
-    """The number of tables that makes columns and tables together smallest."""
+def coded_columns(rows: Rows) -> tuple[Gaps, Coded]:
+    """The columns, with the number of tables that makes columns and tables together smallest."""
     bits = low_bits(rows.dim)
-    width = ((rows.dim - 1) >> bits) + 1
-    best: tuple[float, Any] | None = None
+    best: tuple[float, Gaps, NDArray[np.uint8]] | None = None
     for shift in range(bits, (rows.dim - 1).bit_length() + 1):
         gaps = Gaps(bits, shift)
-        symbols, low, table = gap_symbols(rows.indptr, rows.columns, gaps)
-        frequencies = fit_tables(symbols, table, gaps.tables(rows.dim), width)
-        sink = Sink()
-        sink.planes(frequencies, 2)
-        cost = len(deflate(sink.data())) - np.log2(frequencies[table, symbols] / SCALE).sum() / 8
+        symbols, _, table = gap_symbols(rows.indptr, rows.columns, gaps)
+        counts = symbol_counts(symbols, table, gaps.tables(rows.dim), gaps.symbols(rows.dim))
+        code_lengths = fit_codes(counts)
+        cost = 8 * len(deflate(code_lengths.tobytes())) + coded_bits(counts, code_lengths)
         if best is None or cost < best[0]:
-            best = cost, (gaps, symbols, low, table, frequencies)
-    if best is None:
-        raise AssertionError("a table has at least one column")
-    return best[1]  # type: ignore[no-any-return]
+            best = cost, gaps, code_lengths
+    assert best is not None, "a table has at least one column"
+    _, gaps, code_lengths = best
+    symbols, low, table = gap_symbols(rows.indptr, rows.columns, gaps)
+    return gaps, encode_columns(symbols, low, table, gaps, code_lengths, rows.indptr)
 
 
-def _take_tables(source: Source, tables: int, width: int) -> NDArray[np.uint16]:
-    frequencies: NDArray[np.uint16] = source.planes(tables * width, 2).reshape(tables, width)
-    return frequencies
+def _put_coded(sink: Sink, streams: Sink, coded: Coded) -> None:
+    sink.raw(coded.code_lengths)
+    sink.raw(coded.stream_bytes.astype("<u4"))
+    streams.raw(bytes(coded.streams))
 
 
-def _put_words(sink: Sink, words: Sink, coded: NDArray[np.uint16], lane_words: NDArray[np.int64]) -> None:
-    sink.planes(lane_words, 4)
-    words.raw(coded.astype("<u2"))
-
-
-def _take_words(
-    source: Source, coded: Source, indptr: NDArray[np.int64]
-) -> tuple[memoryview, NDArray[np.uint32]]:
-    lane_words = source.planes(len(lane_starts(indptr)) - 1, 4)
-    return coded.raw(2 * int(lane_words.sum(dtype=np.int64))), lane_words
+def _take_coded(source: Source, streams: Source, tables: int, symbols: int) -> Coded:
+    code_lengths = np.frombuffer(source.raw(tables * symbols), np.uint8).reshape(tables, symbols)
+    sizes = np.frombuffer(source.raw(4 * STREAMS), "<u4")
+    return Coded(streams.raw(int(sizes.sum(dtype=np.int64)), SLACK), sizes, code_lengths)
 
 
 def _put_strings(sink: Sink, strings: Lists, *, is_id: bool) -> None:

@@ -33,7 +33,7 @@ from sparsedevice.packing.format import (
     slot_bits,
     value_bytes,
 )
-from sparsedevice.packing.quantize import Rows, inverse_norms
+from sparsedevice.packing.quantize import Rows, row_inverse_norms
 from sparsedevice.packing.reader import PackedFile
 from sparsedevice.packing.streams import Sink, Source
 from sparsedevice.packing.strings import id_index
@@ -301,10 +301,9 @@ def derived_scales(rows: Rows, header: Header) -> NDArray[np.float32] | None:
     """The scales that :func:`sparsedevice.packing.pack` gives these values; None where it looks at more."""
     if header.similarity != "cosine":
         return None
-    n = len(rows.indptr) - 1
     # Values of a damaged file may be anything; its sha256 then shows it.
     with np.errstate(invalid="ignore"):
-        return inverse_norms(rows.values, np.repeat(np.arange(n), np.diff(rows.indptr)), n)
+        return row_inverse_norms(rows.values, rows.indptr)
 
 
 def scales_follow(rows: Rows, header: Header) -> bool:

@@ -1,7 +1,8 @@
-"""Entropy coding of columns and values: asymmetric numeral systems (Duda 2013) with fixed tables, in lanes.
+"""Entropy coding of columns and values: prefix codes (Huffman 1952) in eight streams.
 
-Rows are split into lanes that are coded apart, so that a decoder works on many at once. A symbol's table is
-chosen by the column before it in its row: columns that come together are cheap.
+A decoder works on all streams at once, so that the look-up of one symbol does not wait for another's. A
+column's table is chosen by the column before it in its row: columns that come together are cheap.
+Codes of limited length: package-merge (Larmore and Hirschberg, 1990).
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
 
-#: Frequencies of one table add up to 2 to this power.
-SCALE_BITS = 12
-SCALE = 1 << SCALE_BITS
-#: A lane's state is at least this between two symbols. Encoding begins and decoding ends with it.
-STATE = 1 << 16
-_LANE_ENTRIES = 2048
-_MAX_LANES = 1024
+#: Bits of the longest code.
+CODE_BITS = 9
+#: "Length" of the code of a table's only symbol, which takes no bits.
+ONLY_SYMBOL = 15
+#: Row r is in stream r % 8, and so is the r-th byte.
+STREAMS = 8
+#: Zeros behind all streams, so that a decoder may read eight bytes from any of theirs on.
+SLACK = 8
+_PART = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +31,7 @@ class Gaps:
     """How the columns of rows become symbols.
 
     A column is stored as the number of columns left out since the one before it in its row (or since the
-    beginning): a *gap*. Its ``low_bits`` lowest bits are stored apart, as they are; the rest is the symbol.
+    beginning): a *gap*. Its ``low_bits`` lowest bits follow the code of the rest, which is the symbol.
     The table of a symbol is ``(column before + 1) >> shift``, 0 for the first column of a row.
 
     Attributes:
@@ -43,40 +46,29 @@ class Gaps:
         """Number of tables for ``dim`` columns."""
         return ((dim - 1) >> self.shift) + 1
 
+    def symbols(self, dim: int) -> int:
+        """Number of symbols for ``dim`` columns."""
+        return ((dim - 1) >> self.low_bits) + 1
+
+
+@dataclass(frozen=True, eq=False)
+class Coded:
+    """Coded symbols.
+
+    Attributes:
+        streams: behind one another.
+        stream_bytes: uint32[8], of each.
+        code_lengths: uint8[tables, symbols]: 0 (not used) to 9, or 15.
+    """
+
+    streams: bytes | memoryview
+    stream_bytes: NDArray[np.uint32]
+    code_lengths: NDArray[np.uint8]
+
 
 def low_bits(dim: int) -> int:
     """Bits of a gap that are stored as they are."""
     return max(0, (dim - 1).bit_length() - 8)
-
-
-def lane_starts(indptr: NDArray[np.int64]) -> NDArray[np.int64]:
-    """First entry of each lane, and the number of entries: int64[lanes + 1].
-
-    Lanes have about 2,048 entries each; there are at most 1,024. A lane ends with a row.
-    """
-    entries = int(indptr[-1])
-    lanes = min(max(entries // _LANE_ENTRIES, 1), _MAX_LANES)
-    first_rows = np.searchsorted(indptr, np.arange(lanes) * entries // lanes)
-    starts: NDArray[np.int64] = np.append(indptr[first_rows], entries)
-    return starts
-
-
-def fit_tables(
-    symbols: NDArray[np.uint8], table: NDArray[Any], tables: int, width: int
-) -> NDArray[np.uint16]:
-    """Frequencies uint16[tables, width] that add up to 4,096 in each table that is used, else to 0."""
-    counts = np.bincount(table.astype(np.int64) * width + symbols, minlength=tables * width).reshape(
-        tables, width
-    )
-    total = counts.sum(axis=1, keepdims=True)
-    frequencies = np.where(counts > 0, np.maximum(counts * SCALE // np.maximum(total, 1), 1), 0)
-    for row in np.flatnonzero(total):
-        missing = SCALE - int(frequencies[row].sum())
-        if missing > 0:
-            frequencies[row, counts[row].argmax()] += missing
-        for _ in range(-missing):
-            frequencies[row, frequencies[row].argmax()] -= 1
-    return frequencies.astype(np.uint16)
 
 
 def gap_symbols(
@@ -91,82 +83,151 @@ def gap_symbols(
     return symbols, low, (before + 1) >> gaps.shift
 
 
-def encode(
+def symbol_counts(
+    symbols: NDArray[np.uint8], table: NDArray[np.int64], tables: int, width: int
+) -> NDArray[np.int64]:
+    """How often each symbol stands in each table: int64[tables, width]."""
+    return np.bincount(table * width + symbols, minlength=tables * width).reshape(tables, width)
+
+
+def fit_codes(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Lengths of the codes that take the fewest bits, of at most 9, for each table: as ``counts``."""
+    return np.stack([_code_lengths(row) for row in counts])
+
+
+def _code_lengths(counts: NDArray[np.int64]) -> NDArray[np.uint8]:
+    lengths = np.zeros(len(counts), np.uint8)
+    used = np.flatnonzero(counts)
+    used = used[np.argsort(counts[used], kind="stable")]
+    if len(used) < 2:
+        lengths[used] = ONLY_SYMBOL
+        return lengths
+    # Of each length, the longest first: the symbols (True) and pairs of what is below, by weight.
+    weights = counts[used]
+    levels: list[NDArray[np.bool_]] = []
+    pairs = weights[:0]
+    for _ in range(CODE_BITS):
+        both = np.concatenate((weights, pairs))
+        order = np.argsort(both, kind="stable")
+        levels.append(order < len(weights))
+        merged = both[order]
+        pairs = merged[: len(merged) // 2 * 2].reshape(-1, 2).sum(axis=1)
+    taken = 2 * len(used) - 2
+    for level in reversed(levels):
+        symbols = int(level[:taken].sum())
+        lengths[used[:symbols]] += 1
+        taken = 2 * (taken - symbols)
+    return lengths
+
+
+def _codes(code_lengths: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The canonical codes: shorter ones first, equally long ones in the order of their symbols."""
+    codes = np.zeros(code_lengths.shape, np.int64)
+    for lengths, row in zip(code_lengths, codes, strict=True):
+        order = np.argsort(lengths, kind="stable")
+        order = order[(lengths[order] > 0) & (lengths[order] <= CODE_BITS)]
+        slots = 1 << (CODE_BITS - lengths[order].astype(np.int64))
+        row[order] = (np.cumsum(slots) - slots) // slots
+    return codes
+
+
+def coded_bits(counts: NDArray[np.int64], code_lengths: NDArray[np.uint8]) -> int:
+    """Bits that the codes of so many symbols take."""
+    return int((counts * np.where(code_lengths == ONLY_SYMBOL, 0, code_lengths)).sum())
+
+
+def encode_columns(
     symbols: NDArray[np.uint8],
+    low: NDArray[np.uint8],
     table: NDArray[np.int64],
-    frequencies: NDArray[np.uint16],
-    starts: NDArray[np.int64],
-) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-    """Words of all lanes behind one another, and the number of words of each.
-
-    The first two words of a lane are its state, low half first; the others follow in the order of reading.
-    """
-    frequency = frequencies.astype(np.int64)
-    below = np.cumsum(frequency, axis=1) - frequency
-    counts = np.diff(starts)
-    lanes, most = len(counts), int(counts.max(initial=0))
-    state = np.full(lanes, STATE, np.int64)
-    words = np.zeros((lanes, most + 2), np.uint16)
-    used = np.zeros(lanes, np.int64)
-    for step in range(most - 1, -1, -1):
-        lane = np.flatnonzero(step < counts)
-        entry = starts[lane] + step
-        f, b = frequency[table[entry], symbols[entry]], below[table[entry], symbols[entry]]
-        x = state[lane]
-        full = x >= f << (32 - SCALE_BITS)
-        spilling = lane[full]
-        words[spilling, used[spilling]] = x[full] & 0xFFFF
-        used[spilling] += 1
-        x = np.where(full, x >> 16, x)
-        state[lane] = (x // f << SCALE_BITS) + x % f + b
-    every = np.arange(lanes)
-    words[every, used] = state >> 16
-    words[every, used + 1] = state & 0xFFFF
-    used += 2
-    # A lane is written backwards and read forwards.
-    kept = np.arange(most + 2) >= most + 2 - used[:, None]
-    return words[:, ::-1][kept], used
-
-
-def decode(
-    words: memoryview,
-    lane_words: NDArray[np.uint32],
-    frequencies: NDArray[np.uint16],
+    gaps: Gaps,
+    code_lengths: NDArray[np.uint8],
     indptr: NDArray[np.int64],
-    limit: int,
-    gaps: Gaps | None = None,
-    low: NDArray[np.uint8] | None = None,
-) -> NDArray[np.uint16]:
-    """Symbols of all entries in one table, or, with ``gaps``, the columns; in C.
+) -> Coded:
+    """The streams of what :func:`gap_symbols` gave."""
+    widths = code_lengths[table, symbols].astype(np.int64)
+    widths[widths == ONLY_SYMBOL] = 0
+    codes = _codes(code_lengths)[table, symbols] << gaps.low_bits | low
+    row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    return _coded(codes, widths + gaps.low_bits, row % STREAMS, code_lengths)
+
+
+def encode_bytes(data: NDArray[np.uint8]) -> Coded:
+    """The streams of any bytes, with the codes that fit them best."""
+    code_lengths = fit_codes(np.bincount(data, minlength=256)[None])
+    widths = code_lengths[0, data].astype(np.int64)
+    widths[widths == ONLY_SYMBOL] = 0
+    return _coded(_codes(code_lengths)[0, data], widths, np.arange(len(data)) % STREAMS, code_lengths)
+
+
+def _coded(
+    codes: NDArray[np.int64],
+    widths: NDArray[np.int64],
+    stream: NDArray[np.int64],
+    code_lengths: NDArray[np.uint8],
+) -> Coded:
+    streams = []
+    for i in range(STREAMS):
+        own = stream == i
+        streams.append(_pack(codes[own], widths[own]))
+    sizes = np.array([len(bits) for bits in streams], np.uint32)
+    return Coded(b"".join(streams), sizes, code_lengths)
+
+
+def _pack(codes: NDArray[np.int64], widths: NDArray[np.int64]) -> bytes:
+    """Codes behind one another, the highest bit of each first, in the highest bits of bytes first."""
+    if not len(codes):
+        return b""
+    places = np.arange(int(widths.max()))
+    parts = []
+    for begin in range(0, len(codes), _PART):
+        code, width = codes[begin : begin + _PART, None], widths[begin : begin + _PART, None]
+        there = places < width
+        parts.append((code >> np.maximum(width - 1 - places, 0) & 1).astype(np.uint8)[there])
+    return np.packbits(np.concatenate(parts)).tobytes()
+
+
+def decode_columns(coded: Coded, indptr: NDArray[np.int64], dim: int, gaps: Gaps) -> NDArray[Any]:
+    """The columns of rows, uint8 up to 256 columns, else uint16; in C.
 
     Args:
-        words: of all lanes.
-        lane_words: number of words of each lane.
-        frequencies: [tables, symbols].
+        coded: its streams are followed by at least 8 bytes.
         indptr: rows, int64[n + 1].
-        limit: all results are below it.
-        gaps: how columns became symbols; None where the symbols themselves are wanted.
-        low: the low bits of the gaps, one for each entry; needed with ``gaps.low_bits`` only.
+        dim: all columns are below it.
+        gaps: how columns became symbols.
 
     Raises:
-        PackedFileError: ``words`` if tables and words are not those of as many symbols.
+        PackedFileError: ``streams`` if tables and streams are not those of as many symbols.
     """
     from sparsedevice.runtime import _core
 
-    result = np.empty(int(indptr[-1]), "<u2")
-    sound = _core.decode_lanes(
-        words,
-        np.ascontiguousarray(lane_words, "<u4"),
+    columns = np.empty(int(indptr[-1]), np.uint8 if dim <= 256 else "<u2")
+    sound = _core.decode_columns(
+        coded.streams,
+        np.ascontiguousarray(coded.stream_bytes, "<u4"),
+        np.ascontiguousarray(coded.code_lengths),
+        columns,
         np.diff(indptr).astype("<u2"),
-        np.ascontiguousarray(frequencies, "<u2"),
-        b"" if low is None else low,
-        result,
-        frequencies.shape[1],
-        limit,
-        gaps is not None,
-        0 if gaps is None else gaps.shift,
-        0 if gaps is None else gaps.low_bits,
+        coded.code_lengths.shape[1],
+        dim,
+        gaps.shift,
+        gaps.low_bits,
     )
     if not sound:
-        raise PackedFileError("words", "the coded columns or values are damaged")
-    return result
+        raise PackedFileError("streams", "the coded columns are damaged")
+    return columns
+
+
+def decode_bytes(coded: Coded, count: int) -> NDArray[np.uint8]:
+    """So many bytes that :func:`encode_bytes` coded; in C. The streams are followed by at least 8 bytes.
+
+    Raises:
+        PackedFileError: ``streams`` if tables and streams are not those of as many bytes.
+    """
+    from sparsedevice.runtime import _core
+
+    data = np.empty(count, np.uint8)
+    sizes = np.ascontiguousarray(coded.stream_bytes, "<u4")
+    if not _core.decode_bytes(coded.streams, sizes, np.ascontiguousarray(coded.code_lengths), data):
+        raise PackedFileError("streams", "the coded values are damaged")
+    return data

@@ -57,15 +57,18 @@ def to_slices(rows: Rows) -> Slices:
     pointers = np.concatenate(([0], np.cumsum(steps)))
     columns = np.zeros(SLICE_ROWS * pointers[-1], np.uint8)
     values = np.zeros(SLICE_ROWS * pointers[-1], np.int8)
+    if places is None:
+        from sparsedevice.runtime import _core
+
+        narrow = rows.columns if rows.columns.dtype == np.uint8 else rows.columns.astype(np.int32, copy=False)
+        indptr = np.ascontiguousarray(rows.indptr, np.int64)
+        _core.to_slices(indptr, narrow, rows.values, pointers.astype(np.uint32), columns, values)
+        return Slices(pointers.astype(np.uint32), columns, values, bases)
     for first, last in row_blocks(len(lengths)):
         part = slice(int(rows.indptr[first]), int(rows.indptr[last]))
         owner = np.repeat(np.arange(first, last), lengths[first:last])
-        base: NDArray[np.int64] | int = 0
-        if places is None:
-            place = np.arange(part.start, part.stop) - rows.indptr[owner]
-        else:
-            place = places[part].astype(np.int64)
-            base = BASE_COLUMNS * bases[pointers[owner // SLICE_ROWS] + place].astype(np.int64)
+        place = places[part].astype(np.int64)
+        base = BASE_COLUMNS * bases[pointers[owner // SLICE_ROWS] + place].astype(np.int64)
         at = entry_offsets(pointers, owner, place)
         columns[at] = rows.columns[part] - base
         values[at] = rows.values[part]
@@ -147,12 +150,10 @@ def from_slices(slices: Slices, n_rows: int) -> tuple[NDArray[np.int64], NDArray
 
 def pack_nibbles(values: NDArray[np.int8], pointers: NDArray[np.uint32]) -> NDArray[np.uint8]:
     """Sliced int4 values as bytes, uint8[32 * steps]."""
-    starts = pointers.astype(np.int64)
-    packed = np.empty(32 * starts[-1], np.uint8)
-    for first, last in row_blocks(len(starts) - 1, 1024):
-        low, high = _nibble_entries(pointers[first : last + 1] - pointers[first])
-        own = values[64 * starts[first] : 64 * starts[last]]
-        packed[32 * starts[first] : 32 * starts[last]] = join_nibbles(own[low], own[high])
+    from sparsedevice.runtime import _core
+
+    packed = np.empty(32 * int(pointers[-1]), np.uint8)
+    _core.pack_nibbles(values, np.ascontiguousarray(pointers, np.uint32), packed)
     return packed
 
 

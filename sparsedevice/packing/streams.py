@@ -59,16 +59,16 @@ class Source:
         """Bytes that have not been read."""
         return len(self._data) - self._at
 
-    def raw(self, count: int) -> memoryview:
-        """The next ``count`` bytes.
+    def raw(self, count: int, beyond: int = 0) -> memoryview:
+        """The next ``count`` bytes, and ``beyond`` of those that follow, which are not yet read by that.
 
         Raises:
             PackedFileError: ``body`` if there are not so many.
         """
-        if not 0 <= count <= self.left:
+        if not 0 <= count <= self.left - beyond:
             raise PackedFileError("body", f"an array of {count} bytes stands where {self.left} are left")
         self._at += count
-        return self._data[self._at - count : self._at]
+        return self._data[self._at - count : self._at + beyond]
 
     def number(self) -> int:
         """One number, uint32."""

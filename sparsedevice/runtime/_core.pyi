@@ -4,22 +4,26 @@ from typing import Any, final
 _Answer = tuple[list[str], bytes, bytes, list[str], list[str] | None]
 _Ids = Sequence[str | int]
 
-def decode_lanes(
-    words: Any,
-    lane_words: Any,
-    lengths: Any,
-    frequencies: Any,
-    low: Any,
+def decode_columns(
+    streams: Any,
+    stream_bytes: Any,
+    code_lengths: Any,
     out: Any,
+    lengths: Any,
     n_symbols: int,
-    limit: int,
-    gaps: bool,
+    dim: int,
     shift: int,
     low_bits: int,
     /,
 ) -> bool: ...
+def decode_bytes(streams: Any, stream_bytes: Any, code_lengths: Any, out: Any, /) -> bool: ...
 def id_index(ids: Any, ends: Any, /) -> bytes: ...
 def cut(symbols: Any, ends: Any, numbers: Any, costs: Any, text: Any, /) -> bytes | None: ...
+def to_slices(
+    pointers: Any, columns: Any, values: Any, slices: Any, out_columns: Any, out_values: Any, /
+) -> None: ...
+def pack_nibbles(values: Any, slices: Any, out: Any, /) -> None: ...
+def row_squares(pointers: Any, values: Any, /) -> bytes: ...
 
 class FormatError(Exception): ...
 

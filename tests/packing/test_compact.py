@@ -17,17 +17,26 @@ from hypothesis import strategies as st
 from sparsedevice.errors import PackedFileError
 from sparsedevice.packing import PackedFile, compact, expand, pack
 from sparsedevice.packing.compact import expand_bytes
+from sparsedevice.packing.compact_body import coded_columns
 from sparsedevice.packing.entropy import (
-    STATE,
+    CODE_BITS,
+    ONLY_SYMBOL,
+    SLACK,
+    STREAMS,
+    Coded,
     Gaps,
-    decode,
-    encode,
-    fit_tables,
+    coded_bits,
+    decode_bytes,
+    decode_columns,
+    encode_bytes,
+    encode_columns,
+    fit_codes,
     gap_symbols,
-    lane_starts,
     low_bits,
+    symbol_counts,
 )
 from sparsedevice.packing.format import Kind, decode_head
+from sparsedevice.packing.quantize import Rows
 from tests.packing.small import patched, write_small
 
 FORMS = [
@@ -97,32 +106,46 @@ def test_any_file(tmp_path_factory, seed, form, dim, ids, most):
     round_trip(path)
 
 
-def reference_decode(data, lane_words, tables, indptr, gaps, low) -> list[int]:
-    """The decoder as docs/compact.md describes it, one symbol after the other."""
-    words = np.frombuffer(data, "<u2").tolist()
-    below = np.cumsum(tables, axis=1) - tables
-    entries, lanes, lane, at = int(indptr[-1]), len(lane_words), -1, 0
+def followed(coded: Coded) -> Coded:
+    """With the zeros that stand behind the streams in a file."""
+    return Coded(bytes(coded.streams) + bytes(SLACK), coded.stream_bytes, coded.code_lengths)
+
+
+def code_book(lengths: np.ndarray) -> dict[str, int]:
+    """The symbol of each canonical code, a string of 0 and 1."""
+    if (lengths == ONLY_SYMBOL).any():
+        return {"": int(np.flatnonzero(lengths)[0])}
+    book, slot = {}, 0
+    for length in range(1, CODE_BITS + 1):
+        for symbol in np.flatnonzero(lengths == length).tolist():
+            book[format(slot >> (CODE_BITS - length), f"0{length}b")] = symbol
+            slot += 1 << (CODE_BITS - length)
+    assert slot in (0, 1 << CODE_BITS)
+    return book
+
+
+def reference_decode(coded: Coded, indptr: np.ndarray, gaps: Gaps) -> list[int]:
+    """The decoder as docs/compact.md describes it, one bit after the other."""
+    ends = np.cumsum(coded.stream_bytes).tolist()
+    bits = [
+        "".join(f"{byte:08b}" for byte in coded.streams[end - size : end])
+        for end, size in zip(ends, coded.stream_bytes.tolist(), strict=True)
+    ]
+    books = [code_book(lengths) for lengths in coded.code_lengths]
+    at = [0] * STREAMS
     columns: list[int] = []
-    for begin, end in zip(indptr[:-1].tolist(), indptr[1:].tolist(), strict=True):
-        while lane + 1 < lanes and begin >= (lane + 1) * entries // lanes:
-            lane += 1
-            x = words[at] | words[at + 1] << 16
-            at += 2
-        column = -1
-        for entry in range(begin, end):
-            table = (column + 1) >> gaps.shift
-            slot = x % 4096
-            symbol = int(np.searchsorted(below[table], slot, "right")) - 1
-            while not tables[table, symbol]:
-                symbol -= 1
-            x = int(tables[table, symbol]) * (x // 4096) + slot - int(below[table, symbol])
-            if x < STATE:
-                x = x << 16 | words[at]
-                at += 1
-            gap = symbol << gaps.low_bits | (int(low[entry]) if gaps.low_bits else 0)
-            column += 1 + gap
+    for row, (begin, end) in enumerate(zip(indptr[:-1].tolist(), indptr[1:].tolist(), strict=True)):
+        stream, column = row % STREAMS, -1
+        for _ in range(begin, end):
+            book, code = books[(column + 1) >> gaps.shift], ""
+            while code not in book:
+                code += bits[stream][at[stream]]
+                at[stream] += 1
+            low = bits[stream][at[stream] : at[stream] + gaps.low_bits]
+            at[stream] += gaps.low_bits
+            column += 1 + (book[code] << gaps.low_bits | int(low or "0", 2))
             columns.append(column)
-    assert at == len(words)
+    assert all(len(own) - 8 < end <= len(own) for own, end in zip(bits, at, strict=True))
     return columns
 
 
@@ -132,16 +155,49 @@ def test_uniform_columns_come_within_a_tenth_of_their_entropy(dim, k):
     rows = table(np.random.default_rng(1), 8_000, dim, k, k)
     rows.sort_indices()
     indptr, columns = rows.indptr.astype(np.int64), rows.indices.astype(np.int32)
-    bits = low_bits(dim)
-    gaps = Gaps(bits, (dim - 1).bit_length())
-    symbols, low, which = gap_symbols(indptr, columns, gaps)
-    tables = fit_tables(symbols, which, gaps.tables(dim), ((dim - 1) >> bits) + 1)
-    words, lane_words = encode(symbols, which, tables, lane_starts(indptr))
-    data = words.astype("<u2").tobytes()
-    assert (decode(memoryview(data), lane_words, tables, indptr, dim, gaps, low) == columns).all()
-    assert reference_decode(data, lane_words, tables, indptr, gaps, low) == columns.tolist()
-    coded_bits = 16 * len(words) + bits * len(columns)
-    assert coded_bits < 1.1 * 8_000 * math.log2(math.comb(dim, k))
+    gaps, coded = coded_columns(Rows(indptr, columns, np.ones(8_000 * k, np.int8), np.ones(8_000), dim))
+    assert (decode_columns(followed(coded), indptr, dim, gaps) == columns).all()
+    assert reference_decode(followed(coded), indptr, gaps) == columns.tolist()
+    size = len(coded.streams) + len(zlib.compress(coded.code_lengths.tobytes(), 9))
+    assert 8 * size < 1.1 * 8_000 * math.log2(math.comb(dim, k))
+
+
+@pytest.mark.parametrize("most", [0, 1, 5, 12])
+@pytest.mark.parametrize(
+    ("dim", "shift"), [(1, 0), (2, 1), (12, 0), (200, 0), (200, 3), (300, 1), (4096, 12)]
+)
+def test_rows_of_any_lengths_are_decoded_as_described(dim, shift, most):
+    for n in (1, 7, 8, 9, 100):
+        rows = table(np.random.default_rng(n), n, dim, 0, min(most, dim))
+        rows.sort_indices()
+        indptr, columns = rows.indptr.astype(np.int64), rows.indices.astype(np.int32)
+        gaps = Gaps(low_bits(dim), shift)
+        symbols, low, which = gap_symbols(indptr, columns, gaps)
+        code_lengths = fit_codes(symbol_counts(symbols, which, gaps.tables(dim), gaps.symbols(dim)))
+        coded = followed(encode_columns(symbols, low, which, gaps, code_lengths, indptr))
+        assert decode_columns(coded, indptr, dim, gaps).tolist() == columns.tolist()
+        assert reference_decode(coded, indptr, gaps) == columns.tolist()
+
+
+@given(st.binary(max_size=700))
+def test_bytes_come_back(data):
+    array = np.frombuffer(data, np.uint8)
+    assert decode_bytes(followed(encode_bytes(array)), len(data)).tobytes() == data
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=256))
+def test_codes_are_complete_and_close_to_the_entropy(counts):
+    array = np.array(counts)
+    lengths = fit_codes(array[None])[0]
+    used = array > 0
+    assert ((lengths > 0) == used).all()
+    if used.sum() > 1:
+        assert (2.0 ** -lengths[used].astype(float)).sum() == 1
+        share = array[used] / array.sum()
+        entropy = -(share * np.log2(share)).sum() * array.sum()
+        # A code of limited length is not longer than one for half the shares and half even ones.
+        assert entropy <= coded_bits(array, lengths) <= entropy + 2 * array.sum()
 
 
 def test_structure_is_used(tmp_path):
@@ -226,12 +282,12 @@ def test_flipped_files_are_refused(tmp_path):
 
 
 def parts(coded: bytes) -> tuple[bytes, bytes]:
-    """Body and words."""
+    """Body and streams."""
     size = int.from_bytes(coded[32:40], "little")
     return zlib.decompress(coded[HEADER : HEADER + size]), coded[HEADER + size :]
 
 
-def sealed(coded: bytes, body: bytes, words: bytes, /, **claims: int) -> bytes:
+def sealed(coded: bytes, body: bytes, streams: bytes, /, **claims: int) -> bytes:
     """The file with other parts, its sizes and checksum made right, except for sizes that are given."""
     stream = zlib.compress(body, 1)
     head = bytearray(coded[:HEADER])
@@ -241,7 +297,7 @@ def sealed(coded: bytes, body: bytes, words: bytes, /, **claims: int) -> bytes:
         "stream": len(stream),
     } | claims
     head[16:40] = b"".join(size.to_bytes(8, "little") for size in sizes.values())
-    whole = head + stream + words
+    whole = head + stream + streams
     whole[12:16] = bytes(4)
     whole[12:16] = zlib.crc32(whole).to_bytes(4, "little")
     return bytes(whole)
@@ -249,7 +305,7 @@ def sealed(coded: bytes, body: bytes, words: bytes, /, **claims: int) -> bytes:
 
 @pytest.mark.parametrize(("values", "dim"), [("int8", 64), ("int4", 64), ("f16", 300)])
 def test_parts_with_flipped_bytes_never_give_another_file(values, dim, tmp_path):
-    """With checksums made right, so that tables, lanes and words are reached with wrong numbers in them."""
+    """With checksums made right, so that tables and streams are reached with wrong numbers in them."""
     rng = np.random.default_rng(4)
     pack(
         tmp_path / "a.sd",
@@ -262,11 +318,11 @@ def test_parts_with_flipped_bytes_never_give_another_file(values, dim, tmp_path)
     )
     compact(tmp_path / "a.sd", tmp_path / "a.sdz")
     coded, packed = (tmp_path / "a.sdz").read_bytes(), (tmp_path / "a.sd").read_bytes()
-    body, words = parts(coded)
-    assert expand_bytes(sealed(coded, body, words)) == packed
+    body, streams = parts(coded)
+    assert expand_bytes(sealed(coded, body, streams)) == packed
     python_rng, promises = random.Random(2), set()
     for _ in range(500):
-        damaged = [bytearray(body), bytearray(words)]
+        damaged = [bytearray(body), bytearray(streams)]
         part = damaged[python_rng.random() < 0.4]
         at = python_rng.randrange(min(100, len(part)) if python_rng.random() < 0.3 else len(part))
         part[at] ^= python_rng.randrange(1, 256)
@@ -276,29 +332,28 @@ def test_parts_with_flipped_bytes_never_give_another_file(values, dim, tmp_path)
             assert expand_bytes(sealed(coded, *map(bytes, damaged))) == packed
         except PackedFileError as error:
             promises.add(error.promise)
-    assert promises >= {"body", "words", "result"}
+    assert promises >= {"body", "streams", "result"}
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     data=st.data(), seed=st.integers(0, 10**6), dim=st.sampled_from([2, 64, 256, 300]), n=st.integers(1, 900)
 )
-def test_lanes_with_any_tables_and_words_are_safe(data, seed, dim, n):
-    """The decoder alone, with tables and words that no encoder writes: it answers or refuses."""
+def test_any_tables_and_streams_are_safe(data, seed, dim, n):
+    """The decoder alone, with tables and streams that no encoder writes: it answers or refuses."""
     rng = np.random.default_rng(seed)
     bits = low_bits(dim)
     gaps = Gaps(bits, data.draw(st.integers(bits, 12)))
     indptr = np.concatenate(([0], np.cumsum(rng.integers(0, 9, n))))
-    width = ((dim - 1) >> bits) + 1
-    tables = rng.multinomial(4096, rng.dirichlet(np.full(width, 0.1)), gaps.tables(dim)).astype(np.uint16)
-    tables[rng.random(len(tables)) < 0.2] = 0
+    shape = gaps.tables(dim), gaps.symbols(dim)
+    code_lengths = fit_codes(rng.integers(0, 4, shape) ** 4)
     if data.draw(st.booleans()):
-        tables[rng.integers(len(tables)), rng.integers(width)] = rng.integers(0, 65536)
-    lane_words = rng.integers(0, 400, len(lane_starts(indptr)) - 1)
-    words = memoryview(rng.bytes(2 * int(lane_words.sum())))
-    low = rng.integers(0, 256, int(indptr[-1])).astype(np.uint8)
+        code_lengths[rng.integers(shape[0]), rng.integers(shape[1])] = rng.integers(0, 256)
+    sizes = rng.integers(0, 400, STREAMS).astype(np.uint32)
+    streams = rng.bytes(int(sizes.sum()) + data.draw(st.integers(0, SLACK)))
     with contextlib.suppress(PackedFileError):
-        assert decode(words, lane_words, tables, indptr, dim, gaps, low).max(initial=0) < dim
+        coded = Coded(streams, sizes, code_lengths)
+        assert decode_columns(coded, indptr, dim, gaps).max(initial=0) < dim
 
 
 @pytest.mark.parametrize(
@@ -322,7 +377,7 @@ def test_claimed_sizes_are_bounded(claims, tmp_path):
 
 
 def test_many_entries_that_cost_no_bits_are_refused(tmp_path):
-    """A symbol of frequency 4096 takes no word, so rows can claim what no packed file of this size holds."""
+    """The only symbol of a table takes no bits, so rows can claim what no packed file of this size holds."""
     pack(
         tmp_path / "a.sd",
         sp.csr_array(np.ones((1000, 1), np.float32)),
@@ -330,11 +385,17 @@ def test_many_entries_that_cost_no_bits_are_refused(tmp_path):
     )
     compact(tmp_path / "a.sd", tmp_path / "a.sdz")
     coded = (tmp_path / "a.sdz").read_bytes()
-    body, words = parts(coded)
-    assert words == 2 * STATE.to_bytes(4, "little")
-    lengths = np.full(1000, 4096, np.uint16).view(np.uint8).reshape(-1, 2).T.tobytes()
+    body, streams = parts(coded)
+    assert streams == bytes(SLACK)
+    runs, length = (1).to_bytes(4, "little"), (1).to_bytes(2, "little")
+    assert body[16:26] == runs + length + (1000).to_bytes(4, "little")
     with pytest.raises(PackedFileError, match="entries do not fit"):
-        expand_bytes(sealed(coded, body[:16] + lengths + body[2016:], words))
+        expand_bytes(sealed(coded, body[:20] + (4096).to_bytes(2, "little") + body[22:], streams))
+    many = (10**8).to_bytes(4, "little")
+    with pytest.raises(PackedFileError, match="rows do not fit"):
+        expand_bytes(sealed(coded, many + body[4:22] + many + body[26:], streams))
+    with pytest.raises(PackedFileError, match="lengths of 1001 rows"):
+        expand_bytes(sealed(coded, body[:22] + (1001).to_bytes(4, "little") + body[26:], streams))
 
 
 def test_opened_after_expanding(tmp_path):

@@ -1,16 +1,14 @@
-/* Decoding the columns and values of a compact file: asymmetric numeral systems in lanes.
+/* Decoding the columns and values of a compact file: prefix codes in eight streams.
  *
- * A lane's state x is in 2^16 ... 2^32 - 1. Its lowest 12 bits are a slot of the symbol's table;
- * the symbol of the slot, its frequency and the slot's place among the symbol's slots give the next
- * state.
+ * What decides the speed is how long one symbol waits for the one before it in its stream: the next
+ * table and the next bits are known only then. So eight streams are decoded in turn, and no branch
+ * depends on what is decoded.
  */
 #include "sd_compact.h"
 #include "sd_internal.h"
 
-#define SLOT_MASK (SD_TABLE_SLOTS - 1)
-#define LANE_STATE 65536u
-/* Lanes that are decoded in turn, so that one's table look-up does not wait for another's. */
-#define SIDE_BY_SIDE 6u
+/* Bits that are there after sd_refill: 64, less the rest of a byte and the mark. */
+#define FILLED_BITS 56u
 #ifdef __clang__
 #define SD_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
@@ -19,265 +17,249 @@
 #define SD_UNROLL
 #endif
 
+/* A stream's next bits, highest first, then a mark: a 1 whose place says how many were taken. */
 typedef struct {
-    const uint8_t *at, *end; /* words left */
-    uint32_t x;
-    uint64_t entry, stop;
-    const uint16_t *length; /* of the row */
-    uint32_t left;          /* entries left in the row */
-    uint32_t next;          /* the column after the last one; 0 at the beginning of a row */
-    uint32_t overrun;       /* whether a word was missing */
-} lane_state;
+    const uint8_t *at;
+    uint64_t bits;
+} bit_stream;
 
-uint64_t sd_lane_count(uint64_t entries) {
-    uint64_t lanes = entries / SD_LANE_ENTRIES;
-    return lanes < 1 ? 1 : lanes > SD_MAX_LANES ? SD_MAX_LANES : lanes;
+SD_INLINE uint32_t trailing_zeros(uint64_t bits) {
+#if defined(__GNUC__) || defined(__clang__)
+    return (uint32_t)__builtin_ctzll(bits);
+#else
+    uint32_t count = 0;
+    for (; !(bits & 1); bits >>= 1)
+        count++;
+    return count;
+#endif
 }
 
-/* Scratch: the symbol of every slot of every table, and of every symbol its frequency and first
- * slot. */
-typedef struct {
-    uint8_t *symbols;  /* n_tables x 4,096 */
-    uint32_t *numbers; /* n_tables x 256: frequency, and above bit 16 the first slot */
-} slot_tables;
+SD_INLINE uint64_t big_endian(const uint8_t *p) {
+#if defined(__GNUC__) || defined(__clang__)
+    return __builtin_bswap64(sd_u64(p));
+#else
+    uint64_t value = 0;
+    for (int i = 0; i < 8; i++)
+        value = value << 8 | p[i];
+    return value;
+#endif
+}
 
-static int fill_tables(const sd_lanes *lanes, const slot_tables *tables) {
-    for (uint64_t table = 0; table < lanes->n_tables; table++) {
-        const uint16_t *frequencies = lanes->frequencies + table * lanes->n_symbols;
-        uint8_t *symbols = tables->symbols + table * SD_TABLE_SLOTS;
-        uint32_t *numbers = tables->numbers + table * 256;
-        uint32_t used = 0;
-        for (uint32_t symbol = 0; symbol < 256; symbol++) {
-            uint32_t frequency = symbol < lanes->n_symbols ? frequencies[symbol] : 0;
-            if (frequency > SD_TABLE_SLOTS - used)
-                return 0;
-            numbers[symbol] = frequency | used << 16;
-            for (uint32_t end = used + frequency; used < end; used++)
-                symbols[used] = (uint8_t)symbol;
-        }
-        if (used != 0 && used != SD_TABLE_SLOTS)
+/* Streams that are damaged may run on beyond their end, but not beyond `last`, behind which there are
+ * more bytes than are taken between two refills. */
+SD_INLINE void refill(bit_stream *stream, const uint8_t *last) {
+    uint32_t taken = trailing_zeros(stream->bits);
+    const uint8_t *at = stream->at + (taken >> 3);
+    stream->at = at < last ? at : last;
+    stream->bits = (big_endian(stream->at) | 1) << (taken & 7);
+}
+
+/* Begin all streams. `last` is where eight bytes can still be read. */
+static int open_streams(const sd_coded *coded, bit_stream *streams, const uint8_t **last) {
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < SD_STREAMS; i++) {
+        streams[i].at = coded->streams + at;
+        streams[i].bits = 1;
+        at += coded->stream_bytes[i];
+        if (coded->n_bytes < SD_STREAM_SLACK || at > coded->n_bytes - SD_STREAM_SLACK)
             return 0;
-        for (; used < SD_TABLE_SLOTS; used++)
-            symbols[used] = 0;
+    }
+    *last = coded->streams + coded->n_bytes - SD_STREAM_SLACK;
+    return 1;
+}
+
+/* Whether each stream ends in its last byte. */
+static int ended(const sd_coded *coded, const bit_stream *streams) {
+    const uint8_t *end = coded->streams;
+    for (uint32_t i = 0; i < SD_STREAMS; i++) {
+        end += coded->stream_bytes[i];
+        if (streams[i].at + ((trailing_zeros(streams[i].bits) + 7) >> 3) != end)
+            return 0;
     }
     return 1;
 }
 
-SD_INLINE void begin_row(lane_state *lane) {
-    while (!lane->left) {
-        lane->left = *lane->length++;
-        lane->next = 0;
-    }
-}
-
-/* The next entry of a lane, which has one. `gaps` and `low_bits` are those of `lanes`, known where
- * this is inlined. */
-SD_INLINE void decode_entry(const sd_lanes *lanes, int gaps, uint32_t low_bits,
-                            const slot_tables *tables, uint16_t *out, lane_state *lane) {
-    uint32_t table = 0;
-    if (gaps) {
-        begin_row(lane);
-        lane->left--;
-        table = sd_min(lane->next >> lanes->shift, lanes->n_tables - 1);
-    }
-    uint32_t slot = lane->x & SLOT_MASK;
-    uint32_t result = tables->symbols[table * SD_TABLE_SLOTS + slot];
-    uint32_t numbers = tables->numbers[table * 256 + result];
-    uint32_t x = (numbers & 0xFFFF) * (lane->x >> 12) + slot - (numbers >> 16);
-    if (x < LANE_STATE) {
-        x <<= 16;
-        if (lane->at < lane->end) {
-            x |= (uint32_t)(lane->at[0] | lane->at[1] << 8);
-            lane->at += 2;
-        } else
-            lane->overrun = 1;
-    }
-    lane->x = x;
-    if (gaps) {
-        result <<= low_bits;
-        if (low_bits)
-            result |= lanes->low[lane->entry];
-        result += lane->next;
-        lane->next = result + 1;
-    }
-    out[lane->entry++] = (uint16_t)result;
-}
-
-/* Decode `rows` parts of rows of `run` entries each in every lane, for which there are words enough
- * wherever lanes end; where there are two or more, they are whole rows. No branch depends on what
- * is decoded: a quarter of them would be foreseen wrongly. */
-SD_INLINE void decode_run(const sd_lanes *lanes, int gaps, uint32_t low_bits,
-                          const slot_tables *tables, uint16_t *out, lane_state *lane, uint32_t rows,
-                          uint32_t run) {
-    const uint32_t shift = lanes->shift, last = lanes->n_tables - 1;
-    uint32_t x[SIDE_BY_SIDE], next[SIDE_BY_SIDE];
-    const uint8_t *at[SIDE_BY_SIDE], *low[SIDE_BY_SIDE];
-    uint16_t *to[SIDE_BY_SIDE];
-    SD_UNROLL
-    for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
-        x[i] = lane[i].x;
-        at[i] = lane[i].at;
-        next[i] = lane[i].next;
-        to[i] = out + lane[i].entry;
-        low[i] = low_bits ? lanes->low + lane[i].entry : NULL;
-    }
-    for (uint32_t j = 0, row_end = run; j < rows * run; j++) {
-        if (j == row_end) {
-            row_end += run;
-            SD_UNROLL
-            for (uint32_t i = 0; i < SIDE_BY_SIDE; i++)
-                next[i] = 0;
-        }
-        SD_UNROLL
-        for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
-            uint32_t table = gaps ? sd_min(next[i] >> shift, last) : 0;
-            uint32_t slot = x[i] & SLOT_MASK;
-            uint32_t result = tables->symbols[table * SD_TABLE_SLOTS + slot];
-            uint32_t numbers = tables->numbers[table * 256 + result];
-            uint32_t y = (numbers & 0xFFFF) * (x[i] >> 12) + slot - (numbers >> 16);
-            uint32_t filled = y << 16 | (uint32_t)(at[i][0] | at[i][1] << 8);
-            uint32_t empty = y < LANE_STATE, all = 0u - empty;
-            if (gaps) { /* GCC would make a branch of the other form here */
-                at[i] += 2 & all;
-                x[i] = y ^ ((y ^ filled) & all);
-            } else {
-                at[i] += empty ? 2 : 0;
-                x[i] = empty ? filled : y;
-            }
-            if (gaps) {
-                result = (result << low_bits) + next[i] + (low_bits ? low[i][j] : 0);
-                next[i] = result + 1;
-            }
-            to[i][j] = (uint16_t)result;
-        }
-    }
-    SD_UNROLL
-    for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
-        lane[i].x = x[i];
-        lane[i].at = at[i];
-        lane[i].next = next[i];
-        lane[i].entry += rows * run;
-        lane[i].left -= gaps ? run : 0; /* of the last row */
-        lane[i].length += rows - 1;
-    }
-}
-
-/* How many rows from the ones that begin now on have `length` entries in every lane. */
-SD_INLINE uint32_t equal_rows(const lane_state *lane, uint32_t length, uint32_t most) {
-    for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
-        uint32_t rows = lane[i].left == length && !lane[i].next;
-        while (rows && rows < most && lane[i].length[rows - 1] == length)
-            rows++;
-        most = rows;
-    }
-    return most;
-}
-
-/* Decode `count` lanes: side by side as far as all of them have entries, and an entry for every
- * word that may follow in any lane; then each to its own end. */
-SD_INLINE int decode_group(const sd_lanes *lanes, int gaps, uint32_t low_bits,
-                           const slot_tables *tables, uint16_t *out, const lane_state *group,
-                           uint32_t count) {
-    /* Copies that `out` cannot overlap, so that they stay in registers. */
-    const sd_lanes own = *lanes;
-    const slot_tables own_tables = *tables;
-    const uint8_t *end = own.words + 2 * own.n_words;
-    lane_state lane[SIDE_BY_SIDE];
-    for (uint32_t i = 0; i < count; i++)
-        lane[i] = group[i];
-    while (count == SIDE_BY_SIDE) {
-        uint64_t steps = UINT32_MAX;
-        for (uint32_t i = 0; i < SIDE_BY_SIDE; i++) {
-            uint64_t entries = lane[i].stop - lane[i].entry;
-            uint64_t words = (uint64_t)(end - lane[i].at) / 2; /* each entry looks at one */
-            entries = entries < words ? entries : words;
-            steps = steps < entries ? steps : entries;
-        }
-        if (!steps)
-            break;
-        for (uint32_t left = (uint32_t)steps, rows, run; left; left -= rows * run) {
-            rows = 1;
-            run = left;
-            for (uint32_t i = 0; gaps && i < SIDE_BY_SIDE; i++) { /* to the end of a row */
-                begin_row(&lane[i]);
-                run = sd_min(run, lane[i].left);
-            }
-            if (gaps && left / run > 1) {
-                rows = equal_rows(lane, run, left / run);
-                rows = rows ? rows : 1;
-            }
-            decode_run(&own, gaps, low_bits, &own_tables, out, lane, rows, run);
-        }
-    }
-    int good = 1;
-    for (uint32_t i = 0; i < count; i++) {
-        while (lane[i].entry < lane[i].stop)
-            decode_entry(&own, gaps, low_bits, &own_tables, out, &lane[i]);
-        good &= lane[i].x == LANE_STATE && lane[i].at == lane[i].end && !lane[i].overrun;
-    }
-    uint32_t largest = 0; /* lanes of a group follow one another */
-    for (uint64_t entry = group[0].entry; entry < lane[count - 1].stop; entry++)
-        largest = out[entry] > largest ? out[entry] : largest;
-    return good && largest < own.limit;
-}
-
-/* The loop once for each shape of entry. */
-static int decode_side_by_side(const sd_lanes *lanes, const slot_tables *tables, uint16_t *out,
-                               const lane_state *group, uint32_t count) {
-    if (!lanes->gaps)
-        return decode_group(lanes, 0, 0, tables, out, group, count);
-    if (!lanes->low_bits)
-        return decode_group(lanes, 1, 0, tables, out, group, count);
-    return decode_group(lanes, 1, lanes->low_bits, tables, out, group, count);
-}
-
-/* First row whose entries begin at or after an even share of all entries, from `*row` on; `*entry`
- * is where it begins. */
-static void skip_rows(const sd_lanes *lanes, uint64_t share, uint64_t *row, uint64_t *entry) {
-    while (*row < lanes->n_rows && *entry < share)
-        *entry += lanes->lengths[(*row)++];
-}
-
-uint64_t sd_lane_scratch(uint32_t n_tables) {
-    return n_tables * (uint64_t)(SD_TABLE_SLOTS + 256 * sizeof(uint32_t));
-}
-
-int sd_decode_lanes(const sd_lanes *lanes, void *scratch, uint16_t *out) {
-    slot_tables own, *tables = &own;
-    if (lanes->n_tables < 1 || lanes->n_tables > SD_MAX_TABLES || lanes->n_symbols > 256 ||
-        lanes->shift > 31 || lanes->low_bits > 8)
-        return 0;
-    own.numbers = scratch;
-    own.symbols = (uint8_t *)(own.numbers + lanes->n_tables * 256u);
-    if (!fill_tables(lanes, tables))
-        return 0;
-    uint64_t entries = 0, row = 0, entry = 0, word = 0;
-    for (uint64_t i = 0; i < lanes->n_rows; i++)
-        entries += lanes->lengths[i];
-    uint64_t count = sd_lane_count(entries);
-    lane_state group[SIDE_BY_SIDE];
-    uint32_t in_group = 0;
-    int good = 1;
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t n_words = lanes->lane_words[i];
-        if (n_words < 2 || n_words > lanes->n_words - word)
+/* The slots of one table: bits of the code, and above bit 8 the symbol. Codes are canonical:
+ * shorter ones first, equally long ones in the order of their symbols. A table that is not used is
+ * all zero. 0: these are not the lengths of a code. */
+static int fill_table(const uint8_t *lengths, uint32_t n_symbols, uint16_t *slots) {
+    uint32_t begin[SD_CODE_BITS + 1] = {0}, only = UINT32_MAX, used = 0;
+    for (uint32_t symbol = 0; symbol < n_symbols; symbol++) {
+        uint32_t length = lengths[symbol];
+        if (!length)
+            continue;
+        if (only != UINT32_MAX || (length > SD_CODE_BITS && length != SD_ONLY_SYMBOL))
             return 0;
-        const uint8_t *at = lanes->words + 2 * word;
-        word += n_words;
-        lane_state *lane = &group[in_group++];
-        lane->at = at + 4;
-        lane->end = at + 2 * n_words;
-        lane->x = at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-        lane->entry = entry;
-        lane->length = lanes->lengths + row;
-        lane->left = lane->next = lane->overrun = 0;
-        /* count is at most 1,024, so this does not overflow below 2^54 entries. */
-        skip_rows(lanes, (i + 1) * entries / count, &row, &entry);
-        lane->stop = entry;
-        if (in_group == SIDE_BY_SIDE || i + 1 == count) {
-            good &= decode_side_by_side(lanes, tables, out, group, in_group);
-            in_group = 0;
+        if (length == SD_ONLY_SYMBOL)
+            only = symbol;
+        else
+            begin[length] += SD_TABLE_SLOTS >> length;
+    }
+    for (uint32_t length = 1; length <= SD_CODE_BITS; length++) {
+        uint32_t slots_of_length = begin[length];
+        begin[length] = used;
+        used += slots_of_length;
+    }
+    if (used ? used != SD_TABLE_SLOTS || only != UINT32_MAX : 0)
+        return 0;
+    for (uint32_t slot = 0; !used && slot < SD_TABLE_SLOTS; slot++)
+        slots[slot] = (uint16_t)(only == UINT32_MAX ? 0 : only << 8);
+    for (uint32_t symbol = 0; used && symbol < n_symbols; symbol++) {
+        uint32_t length = lengths[symbol];
+        uint16_t entry = (uint16_t)(symbol << 8 | length);
+        for (uint32_t i = 0; length && i < SD_TABLE_SLOTS >> length; i++)
+            slots[begin[length]++] = entry;
+    }
+    return 1;
+}
+
+/* Up to 256 columns: of each column that can be the next one, slots with columns in place of gaps,
+ * 0 where a gap leads beyond the last column. The first table, of a row's first column, stands
+ * last; table c is then that of what follows column c, and no column follows the last one. */
+static int fill_columns(const sd_coded *coded, const sd_coded_rows *rows, uint16_t *slots) {
+    uint16_t gaps[SD_TABLE_SLOTS];
+    for (uint32_t next = 0; next < rows->dim; next++) {
+        uint32_t table = next >> rows->shift, before = next ? (next - 1) >> rows->shift : table + 1;
+        uint32_t place = next ? next - 1 : rows->dim - 1;
+        uint16_t *columns = slots + ((size_t)place << SD_CODE_BITS);
+        uint16_t beyond = (uint16_t)((rows->dim - next) << 8), begin = (uint16_t)(next << 8);
+        int whole = beyond == 0; /* all 256 columns follow */
+        if (table != before && !fill_table(coded->code_lengths + (size_t)table * coded->n_symbols,
+                                           coded->n_symbols, gaps))
+            return 0;
+        for (uint32_t slot = 0; slot < SD_TABLE_SLOTS; slot++)
+            columns[slot] = (uint16_t)(whole || gaps[slot] < beyond ? gaps[slot] + begin : 0);
+    }
+    return 1;
+}
+
+/* The next symbol of a stream, whose table is known. */
+SD_INLINE uint32_t next_symbol(const uint16_t *slots, bit_stream *stream) {
+    uint32_t entry = slots[stream->bits >> (64 - SD_CODE_BITS)];
+    stream->bits <<= entry & 63;
+    return entry >> 8;
+}
+
+/* One entry of each stream that has one: of rows with more than `e` entries. Where no row is
+ * shorter than another, `all` is known to be 1. With `wide` tables are of gaps, and `next` is the
+ * column after the one before; else tables are of columns, and `next` is the table's number. */
+SD_INLINE void decode_step(int wide, int all, const sd_coded_rows *rows, uint32_t last_table,
+                           const uint16_t *slots, bit_stream *streams, uint32_t *next,
+                           const uint32_t *length, uint8_t *const *out, uint32_t e) {
+    uint16_t nowhere;
+    SD_UNROLL
+    for (uint32_t i = 0; i < SD_STREAMS; i++) {
+        uint32_t there = all || e < length[i];
+        uint32_t table = wide ? sd_min(next[i] >> rows->shift, last_table) : next[i];
+        bit_stream after = streams[i];
+        uint32_t column = next_symbol(slots + ((size_t)table << SD_CODE_BITS), &after);
+        if (wide) {
+            uint32_t low = (uint32_t)(after.bits >> (64 - rows->low_bits));
+            after.bits <<= rows->low_bits;
+            column = (column << rows->low_bits | low) + next[i];
+        }
+        next[i] = wide ? column + 1 : column;
+        uint8_t *to = there ? out[i] + (wide ? 2 * (size_t)e : e) : (uint8_t *)&nowhere;
+        streams[i].bits = there ? after.bits : streams[i].bits;
+        if (wide)
+            *(uint16_t *)(void *)to = (uint16_t)column;
+        else
+            *to = (uint8_t)column;
+    }
+}
+
+SD_INLINE int decode_rows(int wide, const sd_coded *coded, const sd_coded_rows *rows,
+                          const uint16_t *slots, uint8_t *out) {
+    /* Copies that `out` cannot overlap, so that they stay in registers. */
+    const sd_coded_rows own = *rows;
+    const uint32_t last_table = coded->n_tables - 1, first = wide ? 0 : own.dim - 1;
+    const uint32_t steps = FILLED_BITS / (SD_CODE_BITS + (wide ? own.low_bits : 0));
+    const uint8_t *last;
+    bit_stream streams[SD_STREAMS];
+    if (!open_streams(coded, streams, &last))
+        return 0;
+    for (uint64_t row = 0; row < own.n_rows; row += SD_STREAMS) {
+        uint32_t next[SD_STREAMS], length[SD_STREAMS], least = UINT32_MAX, most = 0, e = 0;
+        uint8_t *to[SD_STREAMS];
+        SD_UNROLL
+        for (uint32_t i = 0; i < SD_STREAMS; i++) {
+            length[i] = row + i < own.n_rows ? own.lengths[row + i] : 0;
+            least = sd_min(least, length[i]);
+            most = length[i] > most ? length[i] : most;
+            to[i] = out;
+            out += wide ? 2 * length[i] : length[i];
+            next[i] = first;
+        }
+        while (e < most) {
+            uint32_t stop = most - e > steps ? e + steps : most;
+            SD_UNROLL
+            for (uint32_t i = 0; i < SD_STREAMS; i++)
+                refill(&streams[i], last);
+            for (uint32_t equal = sd_min(least, stop); e < equal; e++)
+                decode_step(wide, 1, &own, last_table, slots, streams, next, length, to, e);
+            for (; e < stop; e++)
+                decode_step(wide, 0, &own, last_table, slots, streams, next, length, to, e);
         }
     }
-    return good && word == lanes->n_words && entry == entries;
+    return ended(coded, streams);
+}
+
+static int all_below(const uint16_t *columns, uint64_t count, uint32_t dim) {
+    uint16_t largest = 0;
+    for (uint64_t i = 0; i < count; i++)
+        largest = columns[i] > largest ? columns[i] : largest;
+    return !count || largest < dim;
+}
+
+uint64_t sd_coded_scratch(uint32_t n_tables, uint32_t dim) {
+    return (dim <= SD_MAX_BYTE_DIM ? dim : n_tables) * (uint64_t)SD_TABLE_SLOTS * sizeof(uint16_t);
+}
+
+int sd_decode_columns(const sd_coded *coded, const sd_coded_rows *rows, void *scratch, void *out) {
+    uint16_t *slots = scratch;
+    uint32_t n_tables = coded->n_tables, n_symbols = coded->n_symbols;
+    if (n_tables < 1 || n_tables > SD_MAX_TABLES || n_symbols > 256 || rows->shift > 16 ||
+        rows->dim < 1 || rows->dim > 65536)
+        return 0;
+    if (rows->dim <= SD_MAX_BYTE_DIM)
+        return !rows->low_bits && (rows->dim - 1) >> rows->shift < n_tables &&
+               fill_columns(coded, rows, slots) && decode_rows(0, coded, rows, slots, out);
+    if (rows->low_bits < 1 || rows->low_bits > 8)
+        return 0;
+    for (uint32_t table = 0; table < n_tables; table++)
+        if (!fill_table(coded->code_lengths + (size_t)table * n_symbols, n_symbols,
+                        slots + ((size_t)table << SD_CODE_BITS)))
+            return 0;
+    uint64_t entries = 0;
+    for (uint64_t row = 0; row < rows->n_rows; row++)
+        entries += rows->lengths[row];
+    return decode_rows(1, coded, rows, slots, out) && all_below(out, entries, rows->dim);
+}
+
+int sd_decode_bytes(const sd_coded *coded, uint64_t count, void *scratch, uint8_t *out) {
+    enum { STEPS = FILLED_BITS / SD_CODE_BITS };
+    uint16_t *slots = scratch;
+    const uint8_t *last;
+    bit_stream streams[SD_STREAMS];
+    uint64_t done = 0;
+    if (coded->n_tables != 1 || coded->n_symbols > 256 ||
+        !fill_table(coded->code_lengths, coded->n_symbols, slots) ||
+        !open_streams(coded, streams, &last))
+        return 0;
+    for (; count - done >= STEPS * SD_STREAMS; done += STEPS * SD_STREAMS) {
+        SD_UNROLL
+        for (uint32_t i = 0; i < SD_STREAMS; i++)
+            refill(&streams[i], last);
+        SD_UNROLL
+        for (uint32_t step = 0; step < STEPS; step++) {
+            SD_UNROLL
+            for (uint32_t i = 0; i < SD_STREAMS; i++)
+                out[done + step * SD_STREAMS + i] = (uint8_t)next_symbol(slots, &streams[i]);
+        }
+    }
+    for (; done < count; done++) {
+        refill(&streams[done % SD_STREAMS], last);
+        out[done] = (uint8_t)next_symbol(slots, &streams[done % SD_STREAMS]);
+    }
+    return ended(coded, streams);
 }

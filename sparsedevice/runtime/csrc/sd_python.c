@@ -39,13 +39,19 @@ static int core_clear(PyObject *module) {
 }
 
 static PyMethodDef core_functions[] = {
-    {"decode_lanes", sd_python_decode_lanes, METH_VARARGS,
-     "decode_lanes(words, lane_words, lengths, frequencies, low, "
-     "out, n_symbols, limit, gaps, shift, "
+    {"decode_columns", sd_python_decode_columns, METH_VARARGS,
+     "decode_columns(streams, stream_bytes, code_lengths, out, lengths, n_symbols, dim, shift, "
      "low_bits) -> whether the data are sound"},
+    {"decode_bytes", sd_python_decode_bytes, METH_VARARGS,
+     "decode_bytes(streams, stream_bytes, code_lengths, out) -> whether the data are sound"},
     {"id_index", sd_python_id_index, METH_VARARGS, "id_index(ids, ends) -> slots, as uint32"},
     {"cut", sd_python_cut, METH_VARARGS,
      "cut(symbols, ends, numbers, costs, text) -> codes, as uint16, or None"},
+    {"to_slices", sd_python_to_slices, METH_VARARGS,
+     "to_slices(pointers, columns, values, slices, out_columns, out_values)"},
+    {"pack_nibbles", sd_python_pack_nibbles, METH_VARARGS, "pack_nibbles(values, slices, out)"},
+    {"row_squares", sd_python_row_squares, METH_VARARGS,
+     "row_squares(pointers, values) -> sums of squares, as uint32"},
     {NULL, NULL, 0, NULL}};
 
 static PyModuleDef_Slot core_slots[] = {{Py_mod_exec, (void *)core_exec}, {0, NULL}};

@@ -56,8 +56,12 @@ PyObject *sd_python_row_numbers(sd_python_model *self, PyObject *ids);
 PyObject *sd_python_texts(sd_python_model *self, PyObject *buffer);
 
 /* Functions of the module. */
-PyObject *sd_python_decode_lanes(PyObject *module, PyObject *args);
+PyObject *sd_python_decode_columns(PyObject *module, PyObject *args);
+PyObject *sd_python_decode_bytes(PyObject *module, PyObject *args);
 PyObject *sd_python_id_index(PyObject *module, PyObject *args);
 PyObject *sd_python_cut(PyObject *module, PyObject *args);
+PyObject *sd_python_to_slices(PyObject *module, PyObject *args);
+PyObject *sd_python_pack_nibbles(PyObject *module, PyObject *args);
+PyObject *sd_python_row_squares(PyObject *module, PyObject *args);
 
 #endif

@@ -80,3 +80,100 @@ PyObject *sd_python_cut(PyObject *Py_UNUSED(module), PyObject *args) {
         PyBuffer_Release(&buffers[i]);
     return answer;
 }
+
+/* Whether slices begin with 0 and end with the last step, and no row is longer than its slice. */
+static int slices_fit(const sd_plain_rows *rows, uint64_t entries, const uint32_t *slices,
+                      uint64_t n_slices, uint64_t room) {
+    if (n_slices != (rows->n_rows + SD_SLICE_ROWS - 1) / SD_SLICE_ROWS || slices[0] ||
+        rows->pointers[0] || SD_SLICE_ROWS * (uint64_t)slices[n_slices] > room)
+        return 0;
+    for (uint64_t slice = 0; slice < n_slices; slice++)
+        if (slices[slice + 1] < slices[slice])
+            return 0;
+    for (uint64_t row = 0; row < rows->n_rows; row++) {
+        int64_t count = rows->pointers[row + 1] - rows->pointers[row];
+        uint64_t slice = row / SD_SLICE_ROWS;
+        if (count < 0 || count > (int64_t)(slices[slice + 1] - slices[slice]))
+            return 0;
+    }
+    return (uint64_t)rows->pointers[rows->n_rows] == entries;
+}
+
+enum { ROW_POINTERS, ROW_COLUMNS, ROW_VALUES, SLICES, SLICE_COLUMNS, SLICE_VALUES, SLICE_BUFFERS };
+
+/* to_slices(pointers, columns, values, slices, out_columns, out_values). Buffers: int64, uint8 or
+ * int32, int8, uint32, and two of bytes that are zero, to be written. */
+PyObject *sd_python_to_slices(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer buffers[SLICE_BUFFERS];
+    PyObject *answer = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*w*w*", &buffers[ROW_POINTERS], &buffers[ROW_COLUMNS],
+                          &buffers[ROW_VALUES], &buffers[SLICES], &buffers[SLICE_COLUMNS],
+                          &buffers[SLICE_VALUES]))
+        return NULL;
+    uint64_t entries = (uint64_t)buffers[ROW_VALUES].len;
+    uint64_t column_bytes = entries ? (uint64_t)buffers[ROW_COLUMNS].len / entries : 1;
+    sd_plain_rows rows = {buffers[ROW_POINTERS].buf, (uint64_t)buffers[ROW_POINTERS].len / 8 - 1,
+                          buffers[ROW_COLUMNS].buf, (uint32_t)column_bytes,
+                          buffers[ROW_VALUES].buf};
+    if (buffers[ROW_POINTERS].len < 8 || buffers[SLICES].len < 4 ||
+        (column_bytes != 1 && column_bytes != 4) ||
+        buffers[SLICE_COLUMNS].len != buffers[SLICE_VALUES].len ||
+        !slices_fit(&rows, entries, buffers[SLICES].buf, (uint64_t)buffers[SLICES].len / 4 - 1,
+                    (uint64_t)buffers[SLICE_VALUES].len)) {
+        PyErr_SetString(PyExc_ValueError, "the arrays do not fit one another");
+    } else {
+        Py_BEGIN_ALLOW_THREADS;
+        sd_to_slices(&rows, buffers[SLICES].buf, buffers[SLICE_COLUMNS].buf,
+                     buffers[SLICE_VALUES].buf);
+        Py_END_ALLOW_THREADS;
+        answer = Py_NewRef(Py_None);
+    }
+    for (int i = 0; i < SLICE_BUFFERS; i++)
+        PyBuffer_Release(&buffers[i]);
+    return answer;
+}
+
+/* pack_nibbles(values, slices, out). Buffers: int8, uint32, and bytes to be written. */
+PyObject *sd_python_pack_nibbles(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer values, slices, out;
+    PyObject *answer = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*w*", &values, &slices, &out))
+        return NULL;
+    const uint32_t *pointers = slices.buf;
+    uint64_t n_slices = (uint64_t)slices.len / 4 - 1;
+    int fit = slices.len >= 4 && !pointers[0];
+    for (uint64_t slice = 0; fit && slice < n_slices; slice++)
+        fit = pointers[slice] <= pointers[slice + 1];
+    if (!fit || 64 * (uint64_t)pointers[n_slices] != (uint64_t)values.len ||
+        2 * out.len != values.len) {
+        PyErr_SetString(PyExc_ValueError, "the arrays do not fit one another");
+    } else {
+        sd_pack_nibbles(values.buf, pointers, n_slices, out.buf);
+        answer = Py_NewRef(Py_None);
+    }
+    PyBuffer_Release(&values);
+    PyBuffer_Release(&slices);
+    PyBuffer_Release(&out);
+    return answer;
+}
+
+/* row_squares(pointers, values) -> bytes of uint32. Buffers: int64, int8. */
+PyObject *sd_python_row_squares(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer pointers, values;
+    PyObject *answer = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*", &pointers, &values))
+        return NULL;
+    const int64_t *own = pointers.buf;
+    Py_ssize_t n_rows = pointers.len / 8 - 1;
+    int fit = n_rows >= 0 && own[0] == 0 && own[n_rows] == values.len;
+    for (Py_ssize_t row = 0; fit && row < n_rows; row++)
+        fit = own[row] <= own[row + 1] && own[row + 1] - own[row] <= UINT16_MAX;
+    if (!fit)
+        PyErr_SetString(PyExc_ValueError, "the arrays do not fit one another");
+    else if ((answer = PyBytes_FromStringAndSize(NULL, 4 * n_rows)) != NULL)
+        sd_row_squares(own, (uint64_t)n_rows, values.buf,
+                       (uint32_t *)(void *)PyBytes_AS_STRING(answer));
+    PyBuffer_Release(&pointers);
+    PyBuffer_Release(&values);
+    return answer;
+}

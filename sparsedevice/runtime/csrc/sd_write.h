@@ -1,4 +1,5 @@
-/* What writing a packed file needs and a device does not: the id index, and text cut into symbols.
+/* What writing a packed file needs and a device does not: the id index, text cut into symbols, and
+ * rows laid out in slices.
  *
  * No libc, no allocation, no state; memory belongs to the caller. */
 #ifndef SD_WRITE_H
@@ -33,5 +34,28 @@ typedef struct sd_cut_scratch {
  * not suffice. */
 uint64_t sd_cut(const sd_cutter *cutter, const uint8_t *text, uint64_t length,
                 sd_cut_scratch *scratch, uint16_t *codes);
+
+/* Rows of up to 256 columns. */
+typedef struct sd_plain_rows {
+    const int64_t *pointers; /* n_rows + 1 */
+    uint64_t n_rows;
+    const void *columns; /* of `column_bytes` bytes each: 1 or 4 */
+    uint32_t column_bytes;
+    const int8_t *values;
+} sd_plain_rows;
+
+/* Lay rows out in slices, the first steps of which `slices` says: n_rows / 64, rounded up, + 1
+ * numbers. No row may have more entries than its slice has steps. `columns` and `values` have room
+ * for 64 bytes a step, and are zero. */
+void sd_to_slices(const sd_plain_rows *rows, const uint32_t *slices, uint8_t *columns,
+                  int8_t *values);
+
+/* Sums of squares of the values of each row, which has at most 65,535. */
+void sd_row_squares(const int64_t *pointers, uint64_t n_rows, const int8_t *values,
+                    uint32_t *squares);
+
+/* int4 values of slices, two in a byte: 32 bytes a step. */
+void sd_pack_nibbles(const int8_t *values, const uint32_t *slices, uint64_t n_slices,
+                     uint8_t *packed);
 
 #endif

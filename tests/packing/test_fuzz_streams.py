@@ -17,8 +17,8 @@ def test_short_run(tmp_path):
     compiler = shutil.which("clang") or shutil.which("clang-14")
     if not compiler:
         pytest.skip("clang, which brings libFuzzer, is not installed")
-    program = tmp_path / "fuzz_lanes"
-    sources = [str(ROOT / "fuzz" / "fuzz_lanes.c"), str(CSRC / "sd_compact.c")]
+    program = tmp_path / "fuzz_streams"
+    sources = [str(ROOT / "fuzz" / "fuzz_streams.c"), str(CSRC / "sd_compact.c")]
     build = [compiler, "-g", "-O1", "-std=c11", *SANITIZE, f"-I{CSRC}", *sources, "-o", str(program)]
     built = subprocess.run(build, capture_output=True, text=True, check=False)
     if "cannot find" in built.stderr and "clang_rt" in built.stderr:
