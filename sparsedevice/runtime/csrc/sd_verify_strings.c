@@ -149,11 +149,14 @@ sd_status sd_check_strings(const sd_model *model, uint32_t first) {
     return status;
 }
 
-/* Whether the string of a row is the one that begins at `second`. */
-static int same_text(const sd_list *list, uint32_t row, sd_chars second) {
-    sd_chars first;
+/* Whether two rows have the same string. */
+static int same(const sd_list *list, uint32_t row, uint32_t other) {
+    sd_chars first, second;
     uint32_t i = 0, j = 0; /* bytes of a part that are compared */
+    if (list->coding == SD_AS_NUMBERS)
+        return sd_number(list, row) == sd_number(list, other);
     sd_begin(list, row, &first);
+    sd_begin(list, other, &second);
     first.count = second.count = 0;
     for (;;) {
         while (i == first.count && sd_next(list, &first))
@@ -167,57 +170,62 @@ static int same_text(const sd_list *list, uint32_t row, sd_chars second) {
     }
 }
 
-static uint32_t number_hash(uint32_t number) {
-    uint8_t digits[10];
-    return sd_crc32(0, digits, sd_digits(number, digits));
-}
-
-static uint32_t text_hash(const sd_list *list, sd_chars *chars) {
+static uint32_t hash(const sd_list *list, uint32_t row) {
     uint32_t crc = 0;
-    while (sd_next(list, chars))
-        crc = sd_crc32(crc, chars->bytes, chars->count);
+    if (list->coding == SD_AS_NUMBERS) {
+        uint8_t digits[10];
+        return sd_crc32(0, digits, sd_digits(sd_number(list, row), digits));
+    }
+    sd_chars chars;
+    sd_begin(list, row, &chars);
+    while (sd_next(list, &chars))
+        crc = sd_crc32(crc, chars.bytes, chars.count);
     return crc;
 }
 
-/* The index holds each row once, and leads from each id to its row: so ids are distinct. */
+/* Slots whose rows are asked for at once, and slots whose hashes are kept. */
+enum { TOGETHER = 32, KEPT = 64 };
+
+/* The index holds each row once, and leads from each id to its row: no slot is empty from where
+ * the search for an id begins to where it stands, and no id there is the same. Then ids are
+ * distinct, so rows are, and they are as many as there are. The slots are read in order, and each
+ * id once: its place in memory is asked for ahead. */
 sd_status sd_check_ids(const sd_model *model, uint32_t first) {
     sd_list list;
-    sd_chars chars;
-    uint32_t filled = 0;
+    uint32_t hashes[KEPT], filled = 0;
     sd_status status = sd_check_strings(model, first);
     if (status)
         return status;
     sd_open_list(model, first, &list);
-    uint64_t slots = sd_u32(list.index);
+    uint64_t slots = sd_u32(list.index), filled_from = 0;
     uint32_t empty = (uint32_t)(((uint64_t)1 << list.slot_width) - 1);
     for (uint64_t slot = 0; slot < slots; slot++) {
-        uint32_t row = sd_slot(&list, slot);
-        if (row >= list.n && row != empty)
+        uint32_t row = sd_slot(&list, slot), ahead[TOGETHER], count = 0;
+        if (!SD_NO_PREFETCH && slot % TOGETHER == 0) {
+            for (uint64_t i = slot; i < slots && i < slot + TOGETHER; i++) {
+                ahead[count] = sd_slot(&list, i);
+                count += ahead[count] < list.n;
+            }
+            sd_prefetch_strings(model, first, ahead, count);
+        }
+        if (row == empty) {
+            filled_from = slot + 1;
+            continue;
+        }
+        if (row >= list.n)
             return SD_IDS;
-        filled += row != empty;
+        uint32_t own = hash(&list, row);
+        uint64_t other = own * sd_index_slots(list.n) >> 32;
+        if (other < filled_from || other > slot)
+            return SD_IDS;
+        for (; other < slot; other++)
+            if ((slot - other >= KEPT || hashes[other % KEPT] == own) &&
+                same(&list, row, sd_slot(&list, other)))
+                return SD_IDS;
+        hashes[slot % KEPT] = own;
+        filled++;
     }
     if (filled != list.n)
         return SD_IDS;
-    if (!rest_is_zero(list.index + 4, slots * list.slot_width))
-        return SD_PADDING;
-    sd_begin(&list, 0, &chars);
-    for (uint32_t row = 0; row < list.n; row++) {
-        uint32_t number = list.coding == SD_AS_NUMBERS ? sd_number(&list, row) : 0, other;
-        chars.column = 0; /* each string begins where the one before has ended */
-        chars.ended = 0;
-        sd_chars own = chars;
-        uint32_t hash =
-            list.coding == SD_AS_NUMBERS ? number_hash(number) : text_hash(&list, &chars);
-        uint64_t slot = hash * sd_index_slots(list.n) >> 32;
-        for (;; slot++) {
-            if (slot == slots || (other = sd_slot(&list, slot)) == empty)
-                return SD_IDS;
-            if (other == row)
-                break;
-            if (list.coding == SD_AS_NUMBERS ? sd_number(&list, other) == number
-                                             : same_text(&list, other, own))
-                return SD_IDS;
-        }
-    }
-    return SD_OK;
+    return rest_is_zero(list.index + 4, slots * list.slot_width) ? SD_OK : SD_PADDING;
 }
