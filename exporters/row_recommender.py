@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sparsedevice.errors import ConfigError, UnknownIdError
 from sparsedevice.packing import PackedFile
+from sparsedevice.packing.format import Kind
 from sparsedevice.runtime import Recommendations, Recommender
 from sparsedevice.runtime.core import CoreRecommender
 from sparsedevice.runtime.recommender import Exclude, check_ids, check_k, check_query
@@ -133,9 +134,12 @@ class RowRecommender(Recommender):
         return (self._texts or self.packed.vocabulary).rows(ids)
 
     def _known(self, ids: Sequence[str | int], unknown: list[str]) -> Rows:
-        rows = self.find_rows(ids)
-        unknown += [str(id_) for id_, row in zip(ids, rows, strict=True) if row < 0]
-        return rows[rows >= 0].astype(np.int64)
+        rows = self.find_rows(ids).astype(np.int64)
+        known = rows >= 0
+        if known.all():
+            return rows
+        unknown += [str(id_) for id_, found in zip(ids, known, strict=True) if not found]
+        return rows[known]
 
     def _rows(self, ids: Sequence[str | int]) -> Rows:
         check_ids("items", ids)
@@ -149,7 +153,8 @@ class RowRecommender(Recommender):
         vocabulary = self.packed.user_vocabulary
         if vocabulary is None:
             raise UnknownIdError(f"unknown user {user!r}: this file ships no users; give a history instead")
-        row = int(vocabulary.rows([user if user is not None else ""])[0])
+        id_ = "" if user is None else user
+        row = int(vocabulary.rows([id_])[0]) if self._texts is None else self._texts.user_row(id_)
         if row < 0:
             raise UnknownIdError(
                 f"unknown user {user!r}: the file does not ship this user; give a history instead"
@@ -157,7 +162,8 @@ class RowRecommender(Recommender):
         return row
 
     def _seen(self, user_row: int) -> Rows:
-        seen = self.packed.seen
-        if seen is None:
+        if Kind.SEEN_ROWS not in self.packed.sections:
             return _NONE
-        return seen.indices[seen.indptr[user_row] : seen.indptr[user_row + 1]].astype(np.int64)
+        # Where they lie in the file: all users' lists at once would be a copy of the section.
+        first, end = self.packed.section(Kind.SEEN_POINTERS, "<u4")[user_row : user_row + 2].tolist()
+        return self.packed.section(Kind.SEEN_ROWS, "<u4")[first:end].astype(np.int64)

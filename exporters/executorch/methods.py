@@ -38,6 +38,7 @@ class Table(nn.Module):
         scales: float32[n_blocks, lanes], 1 for rows of padding.
         back: int32[width], the slots of a block counted from its end: -1, -2, ...
         zero: float64.
+        sixteenth: float64.
     """
 
     def __init__(self, rows: Rows, *, paired: bool) -> None:
@@ -59,8 +60,9 @@ class Table(nn.Module):
         self.register_buffer("scales", torch.from_numpy(padded.reshape(-1, self.lanes)))
         self.back: Tensor
         self.zero: Tensor
+        self.sixteenth: Tensor
         self.register_buffer("back", -1 - torch.arange(self.width, dtype=torch.int32))
-        _numbers(self, zero=0.0)
+        _numbers(self, zero=0.0, sixteenth=0.0625)
 
     def look_up(self, rows: Tensor) -> Found:
         """Rows of the table by their numbers int64[n]."""
@@ -76,13 +78,14 @@ class Table(nn.Module):
         columns = self.columns[slot, lane].to(torch.int64)
         if self.paired:
             half = self.lanes // 2
-            low, high = unpair(self.values[slot, torch.remainder(lane, half)])
-            values = torch.where(lane < half, low, high)
+            pairs = self.values[slot, torch.remainder(lane, half)].to(torch.float64)
+            low, high = unpair(pairs, self.sixteenth)
+            values = torch.where(lane >= half, high, low)
         else:
-            values = self.values[slot, lane]
-        values = torch.where(own, values.to(torch.float64), self.zero)
+            values = self.values[slot, lane].to(torch.float64)
+        values = torch.where(own, values, self.zero)
         scales = self.scales[block, lane]
-        return Found(safe, known, scales, scales.to(torch.float64), columns.flatten(), values)
+        return Found(safe, known, scales, columns.flatten(), values, scales.to(torch.float64) * values)
 
 
 class Found(NamedTuple):
@@ -92,29 +95,28 @@ class Found(NamedTuple):
         rows: int64[n, 1], a row of the table for each number.
         known: bool[n, 1], whether the number is that row.
         scales: float32[n, 1].
-        wide_scales: the same as float64.
         columns: int64[n * width].
-        values: float64[n, width]; 0 behind a row's end.
+        values: float64[n, width], as stored; 0 behind a row's end.
+        entries: float64[n, width], values times scales.
     """
 
     rows: Tensor
     known: Tensor
     scales: Tensor
-    wide_scales: Tensor
     columns: Tensor
     values: Tensor
+    entries: Tensor
 
-    def add_to(self, total: Tensor, weights: Tensor) -> Tensor:
-        """``total`` float64[dim] plus the sum of float64 weight [n, 1] times row, added up in this order."""
-        return total.scatter_add(0, self.columns, (weights * self.values).flatten())
+    def add_to(self, total: Tensor, entries: Tensor) -> Tensor:
+        """``total`` float64[dim] plus the sum of the rows' entries float64[n, width], in this order."""
+        return total.scatter_add(0, self.columns, entries.flatten())
 
 
-def unpair(pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """The lower and the upper values of ``slots.pair_up``, as float32."""
-    both = pairs.to(torch.float32)
+def unpair(both: Tensor, sixteenth: Tensor | float) -> tuple[Tensor, Tensor]:
+    """The lower and the upper values of ``slots.pair_up``, given and returned as floating-point numbers."""
     # The lower value is within -7 ... 7, less than half of what one step of the upper one is worth.
-    high = torch.round(both * 0.0625)
-    return torch.sub(both, high, alpha=16), high
+    high = torch.round(both * sixteenth)
+    return torch.add(both, high, alpha=-16), high
 
 
 class Fold(nn.Module):
@@ -134,11 +136,11 @@ class Fold(nn.Module):
     def forward(self, total: Tensor, rows: Tensor, weighted: Tensor | None = None) -> Tensor:
         """See the class."""
         found = self.items.look_up(rows)
-        weight = found.wide_scales
+        entries = found.entries
         if self.weights is not None:
             assert weighted is not None
-            weight = weight * torch.where(weighted, self.weights[found.rows], 1.0)
-        return found.add_to(total, torch.where(found.known, weight, self.items.zero))
+            entries = entries * torch.where(weighted, self.weights[found.rows], 1.0)
+        return found.add_to(total, torch.where(found.known, entries, self.items.zero))
 
 
 class User(nn.Module):
@@ -151,8 +153,8 @@ class User(nn.Module):
     def forward(self, row: Tensor) -> Tensor:
         """See the class."""
         found = self.table.look_up(row)
-        scale = torch.where(found.known, found.wide_scales, self.table.zero)
-        return found.add_to(torch.zeros(self.table.dim, dtype=torch.float64), scale)
+        entries = torch.where(found.known, found.entries, self.table.zero)
+        return found.add_to(torch.zeros(self.table.dim, dtype=torch.float64), entries)
 
 
 class Matrix(nn.Module):
@@ -169,23 +171,21 @@ class Matrix(nn.Module):
 
 
 class Step(nn.Module):
-    """``step(query float64[dim], mean float64[dim], rows int64[n], length float64[1]) -> float64[dim]``.
+    """``step(query float64[dim], start float64[dim], rows int64[n], pull float64[1]) -> float64[dim]``.
 
-    One gradient step of the fold-in rule from a query of length 1: towards the mean row of the history, away
-    from the softmax-weighted mean of the sampled rows. Those outside the table, -1 for one, are left out.
+    One gradient step of the fold-in rule from a query of length 1: ``start``, where the history alone leads,
+    plus ``pull`` (below 0) times the softmax-weighted mean of the sampled rows, at length 1. Rows outside the
+    table, -1 for one, are left out.
     """
 
-    def __init__(self, items: Table, sharpness: float, pull: float) -> None:
+    def __init__(self, items: Table, sharpness: float) -> None:
         super().__init__()
         self.items = items
         self.whole = items.values.dtype == torch.int8
-        self.exponential = Exponential()
-        self.prepare = Prepare(self.whole, "cosine")
-        self.sharpness: Tensor
-        self.pull: Tensor
-        _numbers(self, sharpness=sharpness, pull=-pull)
+        self.exponential = Exponential(sharpness)
+        self.prepare = Prepare(self.whole, "cosine", never_zero=True)
 
-    def forward(self, query: Tensor, mean: Tensor, rows: Tensor, length: Tensor) -> Tensor:
+    def forward(self, query: Tensor, start: Tensor, rows: Tensor, pull: Tensor) -> Tensor:
         """See the class."""
         found = self.items.look_up(rows)
         vector, scale = self.prepare(query)
@@ -196,35 +196,38 @@ class Step(nn.Module):
         scores = sums * found.scales
         if scale is not None:
             scores = scores * scale
-        # A sharpness is at most 350, so that no power leaves float64.
-        e = self.exponential((scores.to(torch.float64) - self.prepare.one) * self.sharpness)
-        e = torch.where(found.known, e, self.items.zero)
+        e = torch.where(found.known, self.exponential(scores.to(torch.float64)), self.items.zero)
         # Without a sample all of e is 0.
-        pull = length * self.pull / e.sum().clamp(min=_LEAST)
-        moved = found.add_to(query + length * mean, e * found.wide_scales * pull)
-        return moved / (moved * moved).sum().sqrt().clamp(min=_LEAST)
+        part = pull / e.sum().clamp(min=_LEAST)
+        moved = found.add_to(start, e * part * found.entries)
+        return moved * torch.rsqrt((moved * moved).sum().clamp(min=_LEAST))
 
 
 class Exponential(nn.Module):
-    """e^x by the polynomial of all backends, its powers summed: the same but for the last bits of float64."""
+    """e^(sharpness x) by the polynomial of all backends, its powers summed: the same but for the last bits.
 
-    def __init__(self) -> None:
+    A sharpness is at most 350 and x a cosine, so no power leaves float64. It is e^(sharpness (x - 1)), of which
+    the contract speaks, times a constant, which falls out where such powers are divided by their sum.
+    """
+
+    def __init__(self, sharpness: float) -> None:
         super().__init__()
         self.steps: Tensor
         self.exponents: Tensor
         self.factors: Tensor
         _numbers(
             self,
-            steps=1.4426950408889634,
+            steps=sharpness / math.log(2),
             exponents=[float(i) for i in range(8)],
-            factors=[[1 / math.factorial(i)] for i in range(8)],
+            factors=[[math.log(2) ** i / math.factorial(i)] for i in range(8)],
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """e^x of float64[n, 1]."""
-        k = torch.round(x * self.steps)
-        powers = torch.pow(torch.add(x, k, alpha=-0.6931471805599453), self.exponents)
-        return torch.mm(powers, self.factors) * torch.pow(2.0, k)
+        """Of float64[n, 1]."""
+        y = x * self.steps
+        k = torch.round(y)
+        rest = torch.add(y, k, alpha=-1)
+        return torch.mm(torch.pow(rest, self.exponents), self.factors) * torch.pow(2.0, k)
 
 
 def _numbers(module: nn.Module, **numbers: float | list[float] | list[list[float]]) -> None:
@@ -277,7 +280,8 @@ class Top(nn.Module):
 
         def step(carry: list[Tensor], slot: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
             columns, values, end = slot
-            values = torch.cat(unpair(values)) if self.items.paired else values.to(torch.float32)
+            values = values.to(torch.float32)
+            values = torch.cat(unpair(values, 0.0625)) if self.items.paired else values
             # Whole numbers below 2^24 are exact in float32.
             looked_up = torch.index_select(vector, 0, columns.to(torch.int32))
             sums = carry[0] + looked_up * values
@@ -295,29 +299,33 @@ class Top(nn.Module):
 
 
 class Prepare(nn.Module):
-    """The query as float64[dim], whole numbers on the integer path, and its scale float32; None for 1."""
+    """The query as float64[dim], whole numbers on the integer path, and its scale float32; None for 1.
 
-    def __init__(self, whole: bool, similarity: Similarity) -> None:
+    ``never_zero``: only queries of length 1 are asked about.
+    """
+
+    def __init__(self, whole: bool, similarity: Similarity, *, never_zero: bool = False) -> None:
         super().__init__()
-        self.whole, self.similarity = whole, similarity
-        self.one: Tensor
+        self.whole, self.similarity, self.never_zero = whole, similarity, never_zero
         self.most: Tensor
-        _numbers(self, one=1.0, most=127.0)
+        _numbers(self, most=127.0)
 
     def forward(self, query: Tensor) -> tuple[Tensor, Tensor | None]:
         """See the class."""
         if not self.whole and self.similarity == "dot":
             return query, None
         largest = query.abs().amax()
-        # So small that it counts as 0: nothing is left of it then, and its length is taken for 1.
-        largest = torch.where(largest > 127.0 / torch.finfo(torch.float64).max, largest, self.one)
+        if not self.never_zero:
+            # So small that it counts as 0: with any factor that is not huge nothing is left of it.
+            largest = torch.where(largest > 127.0 / torch.finfo(torch.float64).max, largest, self.most)
         scaled = torch.round(query * (self.most / largest)) if self.whole else query / largest
         if self.whole and self.similarity == "dot":
             return scaled, (largest / self.most).to(torch.float32)
-        norm = (scaled * scaled).sum().clamp(min=1.0).sqrt()
+        square = (scaled * scaled).sum()
+        square = square if self.never_zero else square.clamp(min=1.0)
         if self.whole:
-            return scaled, (self.one / norm).to(torch.float32)
-        return scaled / norm, None
+            return scaled, torch.rsqrt(square).to(torch.float32)
+        return scaled / square.sqrt(), None
 
 
 class Best(nn.Module):

@@ -193,22 +193,27 @@ class NativeExecutorchRecommender(RowRecommender):
         self, *, history: Rows, user: int, like: int, excluded: Rows, candidates: Rows | None, k: int
     ) -> tuple[Rows, NDArray[np.float32]]:
         """See :meth:`RowRecommender.top_rows`."""
-        past = _padded(history)
-        among = torch.empty(0, dtype=torch.int64) if candidates is None else _padded(candidates)
-        found_rows, found_scores = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
-        out, left = excluded, min(k, self.packed.n_items)
-        while left:
-            rows, scores = self._method.execute(
-                [past, torch.tensor([user]), torch.tensor([like]), _padded(out), among]
-            )
-            eligible = rows.numpy() >= 0
-            found_rows.append(rows.numpy()[eligible][:left].copy())
-            found_scores.append(scores.numpy()[eligible][:left].copy())
-            left = left - len(found_rows[-1]) if eligible.all() else 0
-            out = np.concatenate((out, found_rows[-1]))
+        lists = [self._tensor(history), *(torch.from_numpy(np.array([row])) for row in (user, like))]
+        among = torch.empty(0, dtype=torch.int64) if candidates is None else self._tensor(candidates)
+        found_rows, found_scores = [], []
+        left = min(k, self.packed.n_items)
+        while True:
+            rows, scores = self._method.execute([*lists, self._tensor(excluded), among])
+            # The program's own memory: the next call writes there. Rows of -1 come last.
+            rows, scores = rows.numpy()[:left].copy(), scores.numpy()[:left].copy()
+            count = len(rows) if rows[-1] >= 0 else int(np.argmax(rows < 0))
+            found_rows.append(rows[:count])
+            found_scores.append(scores[:count])
+            left -= count
+            if not left or count < len(rows):
+                break
+            excluded = np.concatenate((excluded, rows))
+        if len(found_rows) == 1:
+            return found_rows[0], found_scores[0]
         return np.concatenate(found_rows), np.concatenate(found_scores)
 
-
-def _padded(rows: Rows) -> Tensor:
-    """Distinct rows behind one of padding: the program takes at most one more than the table has."""
-    return torch.from_numpy(np.concatenate(([-1], np.unique(rows))))
+    def _tensor(self, rows: Rows) -> Tensor:
+        """Rows as the program takes them: at most as many as the table has, padding where there are none."""
+        if not len(rows):
+            return torch.from_numpy(np.array([-1]))
+        return torch.from_numpy(np.unique(rows) if len(rows) > self.packed.n_items else rows)

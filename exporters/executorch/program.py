@@ -92,7 +92,7 @@ def _row_methods(packed: PackedFile) -> Methods:
     if isinstance(packed.fold_in.rule, Steps):
         rule = packed.fold_in.rule
         methods["step"] = (
-            Step(items, float(np.float32(rule.sharpness)), float(np.float32(rule.pull))),
+            Step(items, float(np.float32(rule.sharpness))),
             # Two tensors: export takes one that comes twice for one input.
             (
                 total,

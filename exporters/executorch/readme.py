@@ -61,8 +61,9 @@ for step in range($count):
     combs = [(i * $count + step) * $combs >> $shift for i in range($rows // 16)]
     sample = [comb // 4 * 64 + (comb % 4 + 4 * i) % $lanes for comb in combs for i in range(16)]
     sample = torch.tensor([-1 if row in history else row for row in sample])
-    length = torch.tensor([$length * ($count - step) / $count], dtype=torch.float64)
-    query = program.load_method("step").execute([query, mean, sample, length])[0].clone()
+    length = $length * ($count - step) / $count
+    pull = torch.tensor([-$pull * length], dtype=torch.float64)
+    query = program.load_method("step").execute([query, query + length * mean, sample, pull])[0].clone()
 """)
 
 
@@ -89,6 +90,7 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
             count=rule.count,
             rows=rule.rows,
             length=repr(float(np.float32(rule.length))),
+            pull=repr(float(np.float32(rule.pull))),
             mass="len(history)" if packed.fold_in.weights is None else "float(weights[history].sum())",
             combs=4 * max(1, packed.n_items // 64),
             lanes=min(64, packed.n_items),

@@ -107,8 +107,9 @@ class ExecutorchRecommender(RowRecommender):
         for step in range(rule.rule.count):
             sample = rule.rule.sample(step, self.packed.n_items)
             others = torch.from_numpy(np.where(np.isin(sample, history), -1, sample))
-            length = torch.tensor([rule.rule.step_length(step)], dtype=torch.float64)
-            query = self._run("step", query, mean, others, length)[0].clone()
+            length = rule.rule.step_length(step)
+            pull = torch.tensor([-length * float(np.float32(rule.rule.pull))], dtype=torch.float64)
+            query = self._run("step", query, query + length * mean, others, pull)[0].clone()
         return query
 
     def _sum(self, rows: Rows, *, weighted: bool = True) -> torch.Tensor:

@@ -74,6 +74,10 @@ class CoreRecommender(Recommender):
         """Row of each item, int32[n], -1 for one that is not in the file."""
         return np.frombuffer(self._model.rows(ids), np.int32)
 
+    def user_row(self, id_: str | int) -> int:
+        """Row of a shipped user, -1 for one that is not in the file."""
+        return self._model.user_row(id_)
+
     def texts(self, rows: NDArray[np.int32]) -> tuple[list[str], list[str] | None]:
         """Ids of rows int32[n], and their titles where the file has titles.
 

@@ -45,6 +45,9 @@ def test_rows_and_texts(case):
     ids, titles = core.texts(known)
     assert ids == [packed.vocabulary.ids[int(row)] for row in known]
     assert titles == (None if packed.titles is None else [packed.titles[int(row)] for row in known])
+    users = packed.user_vocabulary
+    for id_ in ("u3", "nobody", 7, ""):
+        assert core.user_row(id_) == (-1 if users is None else users.rows([id_])[0])
     for row in (-1, packed.n_items):
         with pytest.raises(IndexError, match=f"row {row} of {packed.n_items} items"):
             core.texts(np.array([row], np.int32))

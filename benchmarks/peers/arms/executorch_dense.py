@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from serve import Loaded, serve
@@ -36,8 +37,6 @@ def load(variant: str, data: Path, _k: int) -> Loaded:
 def program(variant: str, items: np.ndarray, query: np.ndarray, k: int | None) -> bytes:
     """The exported program: from a query [1, dim] to the best k rows, or with None to all scores."""
     import torch
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
 
     n, dim = items.shape
 
@@ -52,8 +51,16 @@ def program(variant: str, items: np.ndarray, query: np.ndarray, k: int | None) -
 
     model = Dense().eval()
     model.linear.weight.data = torch.from_numpy(items)
-    example = (torch.from_numpy(query[None].copy()),)
-    exported = torch.export.export(model, example).module()
+    return lower(variant, model, (torch.from_numpy(query[None].copy()),))
+
+
+def lower(variant: str, model: Any, example: tuple[Any, ...], shapes: Any = None) -> bytes:
+    """A module's program, with what XNNPACK takes of it; ``shapes`` are the dimensions that vary."""
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    exported = torch.export.export(model, example, dynamic_shapes=shapes).module()
     if variant == "xnnpack-int8":
         from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
             XNNPACKQuantizer,
@@ -67,7 +74,7 @@ def program(variant: str, items: np.ndarray, query: np.ndarray, k: int | None) -
         prepared(*example)
         exported = convert_pt2e(prepared)
     lowered = to_edge_transform_and_lower(
-        torch.export.export(exported, example), partitioner=[XnnpackPartitioner()]
+        torch.export.export(exported, example, dynamic_shapes=shapes), partitioner=[XnnpackPartitioner()]
     )
     return bytes(lowered.to_executorch().buffer)
 

@@ -53,6 +53,7 @@ PyObject *sd_python_similar(sd_python_model *self, PyObject *const *args, Py_ssi
 PyObject *sd_python_score(sd_python_model *self, PyObject *const *args, Py_ssize_t n_args);
 PyObject *sd_python_lookup(sd_python_model *self, PyObject *ids);
 PyObject *sd_python_row_numbers(sd_python_model *self, PyObject *ids);
+PyObject *sd_python_user_row(sd_python_model *self, PyObject *id);
 PyObject *sd_python_texts(sd_python_model *self, PyObject *buffer);
 
 /* Functions of the module. */

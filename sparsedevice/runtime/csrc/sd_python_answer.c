@@ -316,6 +316,13 @@ PyObject *sd_python_row_numbers(sd_python_model *self, PyObject *ids) {
     return result;
 }
 
+PyObject *sd_python_user_row(sd_python_model *self, PyObject *id) {
+    uint32_t row;
+    if (sd_python_find_row(self, SD_USERS, id, &row))
+        return NULL;
+    return PyLong_FromLong(row == SD_NO_ROW ? -1 : (long)row);
+}
+
 /* (ids, titles or None) of rows, a buffer of int32. */
 PyObject *sd_python_texts(sd_python_model *self, PyObject *buffer) {
     Py_buffer view;

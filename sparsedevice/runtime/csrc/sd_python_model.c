@@ -108,6 +108,8 @@ static PyMethodDef model_methods[] = {
      "lookup(ids) -> (pointers int64, columns int32, values float32) as bytes"},
     {"rows", (PyCFunction)sd_python_row_numbers, METH_O,
      "rows(ids) -> row of each item as int32 bytes, -1 for one that is not in the file"},
+    {"user_row", (PyCFunction)sd_python_user_row, METH_O,
+     "user_row(id) -> row of a shipped user, -1 for one that is not in the file"},
     {"texts", (PyCFunction)sd_python_texts, METH_O,
      "texts(rows int32 buffer) -> (item ids, titles or None)"},
     {"verify", (PyCFunction)model_verify, METH_NOARGS, "Check every promise of the format."},
