@@ -15,7 +15,7 @@ from .accuracy import measure
 from .bundle import Bundle, check_out, describe, seal
 from .clicks import export_clicks
 from .readme import render_readme
-from .targets import PACKED_NAME, find_target
+from .targets import BITMAP, PACKED_NAME, find_target
 
 
 def export(
@@ -39,7 +39,7 @@ def export(
         target: a name of the table in ``targets.py``.
         out: the bundle's folder; an existing bundle is replaced.
         values: coding of values: f32, f16, int8 or int4; None takes what the run was budgeted for, else int8.
-        layout: layout of the packed file: auto, csr or sliced.
+        layout: layout of the packed file: auto, csr or sliced; or bitmap, of the graph of target onnx.
         users: ship the user rows and what each user has seen.
         k: length of the rankings by which the artefact's accuracy is measured.
         max_users: measure on a fixed random choice of this many test users; None takes all.
@@ -74,9 +74,10 @@ def export(
         values=values, layout=layout, users=users, dim=run.items.shape[1], network=run.network is not None
     )
     with atomic_folder(out) as folder:
-        packed = pack_run(run, folder / PACKED_NAME, values=values, layout=layout, users=users)
+        in_file = "auto" if layout == BITMAP else layout
+        packed = pack_run(run, folder / PACKED_NAME, values=values, layout=in_file, users=users)
         check_budget(run.config, packed)
-        names = [PACKED_NAME, *row.write(packed, folder)]
+        names = [PACKED_NAME, *row.write(packed, folder, layout)]
         recommender = row.open(packed, folder)
         accuracy = measure(recommender, run, users=users, k=k, max_users=max_users)
         content = {
@@ -87,7 +88,7 @@ def export(
                 "dim": packed.dim,
                 "nnz": packed.nnz,
                 "values": packed.values,
-                "layout": packed.layout,
+                "layout": BITMAP if layout == BITMAP else packed.layout,
                 "layout_reason": layout_reason(layout, packed.values, packed.layout),
                 "similarity": packed.similarity,
             },

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .clicks import ClickScorer, ClickTables
 
 PACKED_NAME = "model.sd"
+#: A layout of artefacts, not of packed files: smaller where rows are long, slower.
+BITMAP = "bitmap"
 #: What the packed file in every bundle can be opened with, and the module that does it.
 FILE_BACKENDS = {"core": "sparsedevice.runtime.core", "numpy": "sparsedevice.runtime.reference"}
 
@@ -71,12 +73,13 @@ class Target:
         modules: packages that exporting and running need.
         extra: the extra of this project that brings them; "" where none is needed.
         values: codings of values that it can carry.
-        layouts: layouts of the packed file that it can carry.
+        layouts: layouts that it can carry: of the packed file, or ``BITMAP``.
         max_dim: widest table that it can carry.
         users: whether user rows can be shipped.
         networks: whether scores can be a network's output for each pair (model "neumf").
         backend: the backend that runs the artefact.
         writer: ``module:function(packed, folder) -> names of the files written``; "" where there is none.
+        bitmap_writer: the same for layout "bitmap", which only artefacts have; "" where this one has not.
         readme: ``module:function(packed, names, history) -> text`` of the target's own section; "" for none.
         builder: ``module:function(folder)``: compiles what the opener loads, once in a process; "" for none.
         opener: ``module:function(packed, folder) -> Recommender``; "" where the packed file is the artefact.
@@ -98,6 +101,7 @@ class Target:
     networks: bool = False
     backend: str = "core"
     writer: str = ""
+    bitmap_writer: str = ""
     builder: str = ""
     opener: str = ""
     readme: str = ""
@@ -151,11 +155,12 @@ class Target:
         for module in self.modules:
             require(module, extra=self.extra)
 
-    def write(self, packed: PackedFile, folder: Path) -> list[str]:
+    def write(self, packed: PackedFile, folder: Path, layout: str = "auto") -> list[str]:
         """Write the artefact into ``folder`` and return the names of its files."""
-        if not self.writer:
+        writer = self.bitmap_writer if layout == BITMAP else self.writer
+        if not writer:
             return []
-        names: list[str] = _function(self.writer)(packed, folder)
+        names: list[str] = _function(writer)(packed, folder)
         return names
 
     def render_readme(self, packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> str:
@@ -226,7 +231,9 @@ TARGETS: tuple[Target, ...] = (
         extra="onnx",
         networks=True,
         backend="onnx",
+        layouts=("auto", *LAYOUTS, BITMAP),
         writer="sparsedevice.exporters.onnx:write",
+        bitmap_writer="sparsedevice.exporters.onnx:write_bitmap",
         opener="sparsedevice.exporters.onnx:open_artefact",
         readme="sparsedevice.exporters.onnx:render",
         native_backend="onnx-native",

@@ -56,7 +56,9 @@ def export(
         str | None,
         typer.Option(help="Coding of values: f32, f16, int8 or int4; the run's budget's, else int8."),
     ] = None,
-    layout: Annotated[str, typer.Option(help="Layout of the table, or 'auto'.")] = "auto",
+    layout: Annotated[
+        str, typer.Option(help="Layout of the table: auto, csr or sliced; bitmap for onnx.")
+    ] = "auto",
     users: Annotated[
         bool, typer.Option("--users", help="Ship the user rows and what each user has seen.")
     ] = False,

@@ -206,8 +206,8 @@ class Step(nn.Module):
 class Exponential(nn.Module):
     """e^(sharpness x) by the polynomial of all backends, its powers summed: the same but for the last bits.
 
-    A sharpness is at most 350 and x a cosine, so no power leaves float64. It is e^(sharpness (x - 1)), of which
-    the contract speaks, times a constant, which falls out where such powers are divided by their sum.
+    A sharpness is at most 350 and x a cosine, so no power leaves float64. It is e^(sharpness (x - 1)), of
+    which the contract speaks, times a constant, which falls out where powers are divided by their sum.
     """
 
     def __init__(self, sharpness: float) -> None:

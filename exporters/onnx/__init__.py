@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sparsedevice.errors import TargetError
 from sparsedevice.packing import PackedFile
 
 from ..vocabulary_file import VOCABULARY_NAME, write_vocabulary
+from .bitmap import build_bitmap
 from .model import MODEL_NAME, write_graph, write_onnx
 from .native import write_operator
 from .pairs import build_pairs
 from .readme import render
 from .recommender import OnnxRecommender
 
-__all__ = ["OnnxRecommender", "open_artefact", "render", "write", "write_onnx"]
+__all__ = ["OnnxRecommender", "open_artefact", "render", "write", "write_bitmap", "write_onnx"]
 
 
 def write(packed: PackedFile, folder: Path) -> list[str]:
@@ -25,6 +27,22 @@ def write(packed: PackedFile, folder: Path) -> list[str]:
         names = [*write_onnx(packed, folder), *write_operator(folder)]
     else:
         names = write_graph(build_pairs(packed, packed.network), folder)
+    write_vocabulary(packed, folder)
+    return [*names, VOCABULARY_NAME]
+
+
+def write_bitmap(packed: PackedFile, folder: Path) -> list[str]:
+    """Write a model whose item rows are bitmaps, with tables of its own, and ids and titles.
+
+    Raises:
+        TargetError: if the model has a network, or its rows differ much in length.
+    """
+    if packed.network is not None:
+        raise TargetError(
+            "target 'onnx' has no bitmaps for model 'neumf', whose entries are looked up by their columns;"
+            " use --layout auto"
+        )
+    names = write_graph(build_bitmap(packed), folder)
     write_vocabulary(packed, folder)
     return [*names, VOCABULARY_NAME]
 

@@ -9,14 +9,14 @@ from sparsedevice.packing import PackedFile, Ridge, Steps
 
 from .builder import BOOL, DOUBLE, FLOAT, INT64, Builder
 from .query import float_query, whole_query
-from .rows import Entries, Table, products_with, weighted_sum
+from .rows import Entries, ItemTable, products_with, weighted_sum
 
 
 def refine(
     b: Builder,
     rule: Steps,
     packed: PackedFile,
-    items: Table,
+    items: ItemTable,
     folded: tuple[str, str, str, str],
 ) -> str:
     """float64[dim]: the query after the gradient steps (docs/architecture.md, "Fold-in").

@@ -31,7 +31,7 @@ from sparsedevice.packing.format import HEADER_BYTES
 
 from .builder import DOUBLE, FLOAT, INT32, INT64, Builder
 from .fold import refine, solve
-from .rows import Table, weighted_sum
+from .rows import ItemTable, Table, weighted_sum
 from .scan import scored_rows, top_rows
 from .sections import file_head, tables, whole_file
 from .tower import climb
@@ -75,16 +75,22 @@ def build_model(packed: PackedFile) -> tuple[onnx.GraphProto, onnx.FunctionProto
 
 def _nodes(packed: PackedFile) -> list[onnx.NodeProto]:
     b = Builder(function=True)
-    query = _query(b, packed)
-    top_rows(b, packed, query, _eligible(b, packed.n_items, scored_rows(packed)))
+    nowhere = b.op("Add", b.ints(packed.n_items), _same_file(b))
+    query = find_query(b, packed, Table.of(packed, "item"), nowhere)
+    top_rows(b, packed, query, mark_eligible(b, packed.n_items, scored_rows(packed)))
     return b.nodes
 
 
-def _query(b: Builder, packed: PackedFile) -> str:
-    """float64[dim]: the row asked about, the user's row, or the history folded in."""
+def find_query(b: Builder, packed: PackedFile, items: ItemTable, nowhere: str) -> str:
+    """float64[dim]: the row asked about, the user's row, or the history folded in.
+
+    Args:
+        b: the graph.
+        packed: the file.
+        items: its item rows.
+        nowhere: int64[1], the number of items, which stands for a row that is none.
+    """
     n, dim = packed.n_items, packed.dim
-    items = Table.of(packed, "item")
-    nowhere = b.op("Add", b.ints(n), _same_file(b))
     like = _valid_or(b, "like", n, nowhere)
     alike = b.op("Less", like, nowhere, name="is_like")
     # One more row than the history has, so that no operator meets an empty tensor.
@@ -150,7 +156,7 @@ def _known(b: Builder, table: str, n: int, rows: str) -> str:
     return b.op("Where", b.op("Less", rows, b.ints(n)), value, b.constant(0.0, np.float64))
 
 
-def _eligible(b: Builder, n: int, padded: int) -> str:
+def mark_eligible(b: Builder, n: int, padded: int) -> str:
     """bool[padded + 1]: which rows may be recommended."""
     nowhere = b.ints(n)
     everything = b.op("Equal", b.op("Shape", "candidates"), b.ints(0))

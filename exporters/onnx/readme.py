@@ -7,6 +7,8 @@ from string import Template
 
 from sparsedevice.packing import PackedFile
 
+from ..c import SOURCE_NAME
+
 _TEXT = Template("""
 ## With onnxruntime alone
 
@@ -76,7 +78,7 @@ _SHARED_TABLES = "Its tables are those of `model.sd`,\nwhich a runtime maps: kee
 _OWN_TABLES = "Large tables lie in\n`model.onnx.data`, which a runtime maps: keep both in one folder."
 
 
-def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> str:  # noqa: ARG001
+def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> str:
     """The section on ``model.onnx`` and its operator.
 
     Args:
@@ -88,5 +90,7 @@ def render(packed: PackedFile, names: Sequence[str], history: Sequence[str]) -> 
     if packed.network is not None:
         text = _TEXT.substitute(history=asked, graph="made of", tables=_OWN_TABLES)
         return f"{text}\nScores are the output of the model's network for each row.\n"
+    if SOURCE_NAME not in names:
+        return _TEXT.substitute(history=asked, graph="made of", tables=_OWN_TABLES)
     text = _TEXT.substitute(history=asked, graph=_NODE, tables=_SHARED_TABLES)
     return f"{text}\n{_OPERATOR.substitute(history=asked)}"

@@ -6,7 +6,7 @@ The graph reads the sections as the file has them (docs/format.md): CSR, or slic
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -21,6 +21,13 @@ class Entries(NamedTuple):
 
     columns: str
     values: str
+
+
+class ItemTable(Protocol):
+    """What looks item rows up."""
+
+    def gather(self, b: Builder, rows: str) -> Entries:
+        """The entries of rows, int64[h]; of those outside the table none."""
 
 
 @dataclass(frozen=True)

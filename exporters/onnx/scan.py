@@ -7,6 +7,8 @@ or to prepack.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -27,7 +29,17 @@ def scored_rows(packed: PackedFile) -> int:
     return -(-packed.n_items // SLICE_ROWS) * SLICE_ROWS if packed.layout == "sliced" else packed.n_items
 
 
-def top_rows(b: Builder, packed: PackedFile, query: str, eligible: str) -> None:
+class Scanned(Protocol):
+    """Item rows that are scored another way than the packed file's layouts."""
+
+    def blocks(self) -> NDArray[np.int64]:
+        """For each block: first row, row after the last, and what else ``sums`` wants."""
+
+    def sums(self, b: Builder, block: list[str], operand: str) -> str:
+        """The products of a block's rows with the query."""
+
+
+def top_rows(b: Builder, packed: PackedFile, query: str, eligible: str, items: Scanned | None = None) -> None:
     """The k best eligible rows as ``rows`` and ``scores``: each block is scored and merged into the best.
 
     Args:
@@ -35,18 +47,19 @@ def top_rows(b: Builder, packed: PackedFile, query: str, eligible: str) -> None:
         packed: the file.
         query: name of the query, float64[dim].
         eligible: name of bool[scored_rows or more].
+        items: its rows where they do not lie as in the file.
     """
     n = packed.n_items
     whole = packed.values in ("int8", "int4")
     operand, query_scale = (whole_query if whole else float_query)(b, query, packed.similarity)
     size = b.op("Min", b.op("Max", "k", b.ints(0)), b.ints(n), name="size")
-    plan = _slice_blocks(packed) if packed.layout == "sliced" else _csr_blocks(packed)
+    plan = items.blocks() if items else (_slice_blocks if packed.layout == "sliced" else _csr_blocks)(packed)
     b.constant(plan, np.int64, name="blocks")
     state = [
         b.op("Expand", b.constant(-np.inf, np.float32), size),
         b.op("Expand", b.constant(n, np.int64), size),
     ]
-    body = _body(packed, operand, query_scale, eligible)
+    body = _body(packed, items, plan.shape[1], (operand, query_scale), eligible)
     trips = b.constant(len(plan), np.int64)
     b.node("Loop", [trips, "", *state], ["best_scores", "best_rows"], body=body)
     # Places that no eligible row took still hold minus infinity; they are last.
@@ -85,15 +98,19 @@ def _csr_blocks(packed: PackedFile) -> NDArray[np.int64]:
     return np.array(blocks, np.int64)
 
 
-def _body(packed: PackedFile, operand: str, query_scale: str, eligible: str) -> onnx.GraphProto:
+def _body(
+    packed: PackedFile, items: Scanned | None, numbers_of_block: int, query: tuple[str, str], eligible: str
+) -> onnx.GraphProto:
     """One block: the best so far, and the block, to the best of both."""
+    operand, query_scale = query
     b = Builder("block/")
     block = b.op("Gather", "blocks", "block")
-    numbers = [
-        b.op("Slice", block, b.ints(i), b.ints(i + 1)) for i in range(6 if packed.layout == "sliced" else 4)
-    ]
+    numbers = [b.op("Slice", block, b.ints(i), b.ints(i + 1)) for i in range(numbers_of_block)]
     row, end = numbers[:2]
-    sums = (_slice_sums if packed.layout == "sliced" else _csr_sums)(b, packed, numbers, operand)
+    if items:
+        sums = items.sums(b, numbers, operand)
+    else:
+        sums = (_slice_sums if packed.layout == "sliced" else _csr_sums)(b, packed, numbers, operand)
     scores = b.op("Mul", b.cast(sums, FLOAT), b.op("Slice", "item_scales", row, end))
     if query_scale:
         scores = b.op("Mul", scores, query_scale)

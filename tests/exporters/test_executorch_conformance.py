@@ -154,7 +154,9 @@ def test_values_of_four_bits_come_back_from_their_bytes():
     pairs = pair_up(values)
     assert pairs.dtype == np.int8
     assert pairs.size == values.size // 2
-    np.testing.assert_array_equal(np.concatenate(unpair(torch.from_numpy(pairs).double(), 0.0625), axis=1), values)
+    np.testing.assert_array_equal(
+        np.concatenate(unpair(torch.from_numpy(pairs).double(), 0.0625), axis=1), values
+    )
 
 
 def rows_of(lengths, dim):

@@ -6,12 +6,12 @@ import hashlib
 
 import pytest
 
-from sparsedevice.exporters.onnx import open_artefact, write_onnx
+from sparsedevice.exporters.onnx import open_artefact, write_bitmap, write_onnx
 from sparsedevice.exporters.onnx.native import open_native, write_operator
 from sparsedevice.packing import PackedFile
-from tests.runtime.conformance import CHECKS, Subject
+from tests.runtime.conformance import CHECKS, Subject, everything
 
-OPENERS = {"onnx": open_artefact, "onnx-native": open_native}
+OPENERS = {"onnx": open_artefact, "onnx-native": open_native, "bitmap": open_artefact}
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +22,30 @@ def open_with(tmp_path_factory):
 
     def open_(backend, path):
         place = folder / hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-        if (backend, place) not in known:
+        key = (backend, place)
+        if key not in known:
             packed = PackedFile.open(path)
-            if not place.exists():
-                place.mkdir()
+            if backend == "bitmap":
+                place /= "bitmap"
+                place.mkdir(parents=True)
+                write_bitmap(packed, place)
+            elif not (place / "model.onnx").exists():
+                place.mkdir(exist_ok=True)
                 assert write_onnx(packed, place) == ["model.onnx", "model.sd"]
                 write_operator(place)
-            known[backend, place] = OPENERS[backend](packed, place)
-        return known[backend, place]
+            known[key] = OPENERS[backend](packed, place)
+        return known[key]
 
     return open_
+
+
+def of_bitmap(case):
+    """Every coding, rule and similarity, few tables of each."""
+    return case.dim in (5, 20, 33, 40) or case.similarity == "dot" or case.n_items != 300
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("backend", OPENERS)
 def test_conformance(check, backend, open_with, tmp_path):
-    check(Subject(lambda path: open_with(backend, path), tmp_path))
+    supports = of_bitmap if backend == "bitmap" else everything
+    check(Subject(lambda path: open_with(backend, path), tmp_path, supports))
