@@ -2,10 +2,10 @@
 
     python -m benchmarks.exporters.onnx_layouts
 
-200,000 random int8 rows of 64 columns with equally many entries, the one best row. ``slices`` is the graph
-that the exporter writes over a packed file; the others score blocks of 4,000 rows in a Scan. ``fixed k`` has
-a column and a value for each entry, ``bitmap`` eight bytes a row that say which columns are there, and the
-values in their order. One thread; arms take turns; medians of processor time.
+200,000 random rows of 64 columns with equally many entries, the one best row. ``slices`` and ``bitmap`` are
+the graphs that the exporter writes, with fold-in and exclusion; ``fixed k`` is the scan alone over a column
+and an int8 value for each entry. Bytes are those of columns and values. One thread; arms take turns; medians
+of processor time.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import onnxruntime
 import scipy.sparse as sp
 from onnx import TensorProto, helper, numpy_helper
 
-from sparsedevice.exporters.onnx import write_onnx
+from sparsedevice.exporters.onnx import write_bitmap, write_onnx
 from sparsedevice.packing import PackedFile, pack
-from sparsedevice.packing.format import Kind
+from sparsedevice.packing.format import Kind, Values
 
 N_ITEMS, DIM, BLOCK = 200_000, 64, 4_000
 ACTIVE = (6, 13, 26)
@@ -91,81 +91,58 @@ def fixed_k(table: sp.csr_array, active: int) -> tuple[bytes, int]:
     return scan(tables, nodes, {"last": np.array([1])}), sum(part.nbytes for part in tables.values())
 
 
-def bitmap(table: sp.csr_array, active: int) -> tuple[bytes, int]:
-    """The graph, and the bytes of its table."""
-    node = helper.make_node
-    there = np.zeros((N_ITEMS, DIM), bool)
-    there[np.repeat(np.arange(N_ITEMS), active), table.indices] = True
-    tables = {
-        "bits": np.packbits(there, axis=1, bitorder="little").reshape(-1, BLOCK, DIM // 8),
-        "values": table.data.astype(np.int8).reshape(-1, BLOCK * active),
-    }
-    nodes = [
-        node("Unsqueeze", ["bits_here", "two"], ["wide_bits"]),
-        node("BitwiseAnd", ["wide_bits", "masks"], ["found"]),
-        node("Cast", ["found"], ["on"], to=TensorProto.BOOL),
-        node("Reshape", ["on", "minus_one"], ["on_flat"]),
-        node("Cast", ["on_flat"], ["ones"], to=TensorProto.INT32),
-        node("CumSum", ["ones", "zero"], ["places_after"]),
-        node("Sub", ["places_after", "ones_before"], ["places_before"]),
-        node("Max", ["places_before", "least"], ["places"]),
-        node("Gather", ["values_here", "places"], ["looked_up"]),
-        node("Cast", ["looked_up"], ["wide"], to=TensorProto.FLOAT),
-        node("Where", ["on_flat", "wide", "nothing"], ["flat_rows"]),
-        node("Reshape", ["flat_rows", "matrix"], ["dense"]),
-        node("MatMul", ["dense", "query"], ["scores"]),
-    ]
-    constants = {
-        "masks": (1 << np.arange(8)).astype(np.uint8),
-        "two": np.array([2]),
-        "minus_one": np.array([-1]),
-        "zero": np.array(0),
-        "ones_before": np.array(1, np.int32),
-        "least": np.array(0, np.int32),
-        "nothing": np.array(0, np.float32),
-        "matrix": np.array([BLOCK, DIM]),
-    }
-    return scan(tables, nodes, constants), sum(part.nbytes for part in tables.values())
-
-
 def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def measure(active: int, values: Values, folder: Path) -> None:
+    """Print a line for each layout of rows of ``active`` entries."""
+    table = random_table(active)
+    ids = [str(i) for i in range(N_ITEMS)]
+    pack(folder / "model.sd", table, item_ids=ids, similarity="dot", values=values)
+    packed = PackedFile.open(folder / "model.sd")
+    write_onnx(packed, folder)
+    (folder / "bitmap").mkdir()
+    write_bitmap(packed, folder / "bitmap")
+    sections = (packed.sections[kind].length for kind in (Kind.ITEM_COLUMNS, Kind.ITEM_VALUES))
+    rest = packed.item_rows.scales.nbytes
+    bitmap_bytes = (folder / "bitmap" / "model.onnx.data").stat().st_size
+    row_bytes = {"slices": sum(sections), "bitmap": bitmap_bytes - rest}
+    sessions = {
+        "slices": open_session(str(folder / "model.onnx")),
+        "bitmap": open_session(str(folder / "bitmap" / "model.onnx")),
+    }
+    query = {"query": np.random.default_rng(1).standard_normal(DIM).astype(np.float32)}
+    empty, none = np.empty(0, np.int64), np.array([-1])
+    shipped = {"history": np.arange(20), "user": none, "like": none, "k": np.array([1])}
+    shipped |= {"excluded": empty, "candidates": empty}
+    if values == "int8":
+        model, row_bytes["fixed k"] = fixed_k(table, active)
+        sessions["fixed k"] = open_session(model)
+        expected = (table @ query["query"]).argmax()
+        assert sessions["fixed k"].run(["rows"], query)[0][0] == expected, "fixed k answers wrongly"
+    best = [sessions[layout].run(["rows"], shipped)[0][0] for layout in ("slices", "bitmap")]
+    assert best[0] == best[1], "bitmap answers wrongly"
+    times: dict[str, list[float]] = {layout: [] for layout in sessions}
+    for _ in range(REPETITIONS):
+        for layout, session in sessions.items():
+            started = time.process_time()
+            session.run(None, query if layout == "fixed k" else shipped)
+            times[layout].append((time.process_time() - started) * 1e3)
+    for layout in sessions:
+        cells = f"{row_bytes[layout] / N_ITEMS:.1f} | {np.median(times[layout]):.1f}"
+        print(f"| {active} | {values} | {layout} | {cells} |", flush=True)
+
+
 def main() -> None:
-    print("| entries of 64 | layout | bytes a row | CPU ms |\n| ---: | --- | ---: | ---: |")
+    print("| entries of 64 | values | layout | bytes a row | CPU ms |\n| ---: | --- | --- | ---: | ---: |")
+    codings: tuple[Values, ...] = ("int8", "int4")
     for active in ACTIVE:
-        table = random_table(active)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            pack(folder / "model.sd", table, item_ids=[str(i) for i in range(N_ITEMS)], similarity="dot")
-            packed = PackedFile.open(folder / "model.sd")
-            write_onnx(packed, folder)
-            row_bytes = {
-                "slices": sum(packed.sections[kind].length for kind in (Kind.ITEM_COLUMNS, Kind.ITEM_VALUES))
-            }
-            sessions = {"slices": open_session(str(folder / "model.onnx"))}
-            for layout, build in (("fixed k", fixed_k), ("bitmap", bitmap)):
-                model, row_bytes[layout] = build(table, active)
-                sessions[layout] = open_session(model)
-            query = {"query": np.random.default_rng(1).standard_normal(DIM).astype(np.float32)}
-            expected = (table @ query["query"]).argmax()
-            for layout in ("fixed k", "bitmap"):
-                assert sessions[layout].run(["rows"], query)[0][0] == expected, f"{layout} answers wrongly"
-            empty, none = np.empty(0, np.int64), np.array([-1])
-            shipped = {"history": np.arange(20), "user": none, "like": none, "k": np.array([1])}
-            feeds = {"slices": {**shipped, "excluded": empty, "candidates": empty}}
-            times: dict[str, list[float]] = {layout: [] for layout in sessions}
-            for _ in range(REPETITIONS):
-                for layout, session in sessions.items():
-                    started = time.process_time()
-                    session.run(None, feeds.get(layout, query))
-                    times[layout].append((time.process_time() - started) * 1e3)
-            for layout in sessions:
-                cells = f"{row_bytes[layout] / N_ITEMS:.1f} | {np.median(times[layout]):.1f}"
-                print(f"| {active} | {layout} | {cells} |", flush=True)
+        for values in codings:
+            with tempfile.TemporaryDirectory() as name:
+                measure(active, values, Path(name))
 
 
 if __name__ == "__main__":
