@@ -11,8 +11,9 @@ all rows share (fold-in matrix, codebooks), recall@20 on validation and test wit
 her history, and with the trained user rows in float32.
 
 Families: "ours" (the default method), "items" (the same, users dense in training), "elsa", "pooled" (models
-without user rows), any name of a method, "dense" (tables as wide as the bytes allow) and "codes" (quantised,
-projected and product-quantised forms of one dense table of ``--base`` columns).
+without user rows), any name of a method, "dense" (tables as wide as the bytes allow; "dense-elsa" the item
+autoencoder's) and "codes" (quantised, projected and product-quantised forms of one dense table of ``--base``
+columns; "codes-elsa").
 """
 
 from __future__ import annotations
@@ -70,16 +71,16 @@ def dense_arms(run: Run, name: str) -> Iterator[Arm]:
         yield f"{name} 1-bit", lambda: codes.signs(run.items)
 
 
-def code_arms(run: Run, seed: int) -> Iterator[Arm]:
+def code_arms(run: Run, prefix: str, seed: int) -> Iterator[Arm]:
     """What can be made of one good dense table."""
     width = run.items.shape[1]
-    yield from dense_arms(run, f"dense {width}")
+    yield from dense_arms(run, f"{prefix}dense {width}")
     for axes in (w for w in WIDTHS if w <= width):
-        yield f"PCA {axes}", lambda w=axes: codes.principal(run.items, w)
+        yield f"{prefix}PCA {axes}", lambda w=axes: codes.principal(run.items, w)
     for parts in (w for w in WIDTHS if width % w == 0):
         for rotate in (False, True):
             yield (
-                f"{'OPQ' if rotate else 'PQ'} {parts}",
+                f"{prefix}{'OPQ' if rotate else 'PQ'} {parts}",
                 lambda p=parts, r=rotate: codes.product(run.items, p, rotate=r, seed=seed),
             )
 
@@ -127,14 +128,18 @@ def arms_of(
     def get(name: str, **own: Any) -> Run:
         return run_of(arguments.data, arguments.work, name, seed, arguments.threads, **{**settings, **own})
 
-    if family == "dense":
-        for width in map(int, arguments.widths.split(",")):
-            run = get(f"dense-{width}", sparsity=0.0, dim=width)
-            yield from ((run, arm) for arm in dense_arms(run, f"dense {width}"))
-        return
-    if family == "codes":
-        run = get(f"dense-{arguments.base}", sparsity=0.0, dim=arguments.base)
-        yield from ((run, arm) for arm in code_arms(run, seed))
+    form, _, model = family.partition("-")
+    if form in ("dense", "codes"):
+        dense = {"sparsity": 0.0, "model": model or "mf"}
+        prefix = f"{model} " if model else ""
+        name = f"dense-{model}" if model else "dense"
+        if form == "dense":
+            for width in map(int, arguments.widths.split(",")):
+                run = get(f"{name}-{width}", dim=width, **dense)
+                yield from ((run, arm) for arm in dense_arms(run, f"{prefix}dense {width}"))
+        else:
+            run = get(f"{name}-{arguments.base}", dim=arguments.base, **dense)
+            yield from ((run, arm) for arm in code_arms(run, prefix, seed))
         return
     special = {
         "ours": {},
