@@ -2,13 +2,14 @@
 
     python benchmarks/training/frontier.py DATA WORK [--seeds 0,1,2] [--families ours,dense,codes,dsl]
         [--grid 64:4,128:8,128:12] [--widths 16,32,64] [--only "int|OPQ"] [--threads 1]
-        [--settings '{"epochs": 40}']
+        [--settings '{"epochs": 40}'] [--validation 0]
     python benchmarks/training/frontier.py --table WORK
 
 Every model is trained by this package with the same loss; run folders are kept in WORK, and what is there is
 not done again. One line of ``WORK/frontier.jsonl`` is one table in one coding: bytes of a row, bytes of what
 all rows share (fold-in matrix, codebooks), recall@20 on validation and test with every user folded in from
-her history, and with the trained user rows in float32.
+her history, and with the trained user rows in float32. With ``--validation 0`` models are trained on all of
+train, for settings that were chosen before, and the fold-in rule is the one that ``train`` takes unmeasured.
 
 Families: "ours" (the default method), "items" (the same, users dense in training), "elsa", "pooled" (models
 without user rows), any name of a method, "dense" (tables as wide as the bytes allow; "dense-elsa" the item
@@ -39,9 +40,9 @@ WIDTHS = (4, 8, 12, 16, 24, 32, 48, 64)
 Arm = tuple[str, Callable[[], codes.Coded]]
 
 
-def run_of(data: str, work: Path, name: str, seed: int, threads: int, **settings: Any) -> Run:
+def run_of(arguments: argparse.Namespace, name: str, seed: int, **settings: Any) -> Run:
     """The run folder of these settings, trained where it is not there yet."""
-    out = work / f"{name}-seed{seed}"
+    out = arguments.work / f"{name}-seed{seed}"
     if not (out / "metrics.json").exists():
         fixed = {
             key: settings.pop(key)
@@ -49,9 +50,15 @@ def run_of(data: str, work: Path, name: str, seed: int, threads: int, **settings
             if key in settings
         }
         settings = {"validation_every": 0, **settings}
-        options = DataOptions(seed=0)
         train(
-            data, out, seed=seed, threads=threads, options=options, settings=settings, progress=False, **fixed
+            arguments.data,
+            out,
+            seed=seed,
+            threads=arguments.threads,
+            options=DataOptions(seed=0, validation_fraction=arguments.validation),
+            settings=settings,
+            progress=False,
+            **fixed,
         )
     return Run.load(out)
 
@@ -111,10 +118,11 @@ def measure(run: Run, arm: Arm, family: str, seed: int) -> dict[str, Any]:
         "shared_bytes": coded.shared_bytes + (0 if fold_in.matrix is None else fold_in.matrix.nbytes),
         "scan_bytes": coded.scan_bytes,
         "rule": chosen["rule"],
-        "validation": chosen["validation_recall@20"][chosen["rule"]],
         "test_folded": folded["recall@20"],
         "ndcg_folded": folded["ndcg@20"],
     }
+    if held is not None:
+        row["validation"] = chosen["validation_recall@20"][chosen["rule"]]
     if run.users is not None:
         row["test_trained"] = evaluate_run(run, users="trained")["recall@20"]
     return row
@@ -126,7 +134,7 @@ def arms_of(
     """All arms of a family, trained as they are needed."""
 
     def get(name: str, **own: Any) -> Run:
-        return run_of(arguments.data, arguments.work, name, seed, arguments.threads, **{**settings, **own})
+        return run_of(arguments, name, seed, **{**settings, **own})
 
     form, _, model = family.partition("-")
     if form in ("dense", "codes"):
@@ -193,6 +201,7 @@ def main() -> None:
     )
     parser.add_argument("--settings", type=json.loads, default={}, help="settings of train for every model")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--validation", type=float, default=0.1, help="share of train that is held out")
     arguments = parser.parse_args()
     if arguments.table:
         return table(Path(arguments.data))
