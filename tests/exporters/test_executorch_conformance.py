@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.exporters.program_bytes import write_rows
-from sparsedevice.exporters.executorch import ExecutorchRecommender, write_program
+from sparsedevice.exporters.executorch import ExecutorchRecommender, render, write_program
 from sparsedevice.exporters.executorch.methods import FOLD_ROWS, Best, unpair
 from sparsedevice.exporters.executorch.shared import share_equal_parts
 from sparsedevice.exporters.executorch.slots import lay_out, pair_up
+from sparsedevice.exporters.vocabulary_file import write_vocabulary
 from sparsedevice.packing import PackedFile, Steps
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.runtime.reference import NumpyRecommender
@@ -66,6 +71,15 @@ def test_large_table(tmp_path):
         a, b = got.recommend(history=history, k=k), wanted.recommend(history=history, k=k)
         assert a.items == b.items
         assert a.scores.tobytes() == b.scores.tobytes()
+
+    # The README's loop of steps gives the same.
+    write_vocabulary(packed, tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", render(packed, ["model.pte"], ["3", "77"]), flags=re.S)
+    asked = [sys.executable, "-c", code]
+    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    best = wanted.recommend(history=["3", "77"], k=5)
+    assert done.stdout.splitlines()[-1] == str(best.items)
 
     fold = got._methods["fold"]
     zeros = torch.zeros(64, dtype=torch.float64)
