@@ -45,8 +45,8 @@ SD_INLINE uint64_t big_endian(const uint8_t *p) {
 #endif
 }
 
-/* Streams that are damaged may run on beyond their end, but not beyond `last`, behind which there are
- * more bytes than are taken between two refills. */
+/* Streams that are damaged may run on beyond their end, but not beyond `last`, behind which there
+ * are more bytes than are taken between two refills. */
 SD_INLINE void refill(bit_stream *stream, const uint8_t *last) {
     uint32_t taken = trailing_zeros(stream->bits);
     const uint8_t *at = stream->at + (taken >> 3);
