@@ -68,7 +68,7 @@ static void decode_rows(const uint8_t *data, sd_coded *coded, uint8_t *code_leng
     uint16_t *lengths = cut(2 * rows.n_rows);
     uint64_t entries = 0;
     for (uint64_t row = 0; row < rows.n_rows; row++)
-        entries += lengths[row] %= data[0] & 4 ? 4097 : 17;
+        entries += lengths[row] %= data[0] & 4 ? 257 : 17;
     rows.lengths = lengths;
     uint8_t *streams = cut(left);
     coded->streams = streams;
