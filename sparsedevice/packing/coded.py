@@ -260,7 +260,7 @@ def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[byt
 
 def coding_of(encoded: list[bytes]) -> int:
     """Numbers where all are decimal and below 2^32; columns where all are of one length; else text."""
-    if all(_is_number(raw) for raw in encoded):
+    if _all_numbers(encoded):
         return NUMBERS
     length = len(encoded[0])
     if length > _MAX_COLUMNS or any(len(raw) != length for raw in encoded):
@@ -269,8 +269,15 @@ def coding_of(encoded: list[bytes]) -> int:
     return COLUMNS if bits <= _MAX_COLUMN_BITS else TEXT
 
 
-def _is_number(raw: bytes) -> bool:
-    return raw.isdigit() and len(raw) <= 10 and (raw[:1] != b"0" or raw == b"0") and int(raw) < 1 << 32
+def _all_numbers(encoded: list[bytes]) -> bool:
+    joined = b"".join(encoded)
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    if not joined.isdigit() or lengths.min() < 1 or lengths.max() > 10:
+        return False
+    zeros = np.frombuffer(joined, np.uint8)[np.cumsum(lengths) - lengths] == ord("0")
+    if (zeros & (lengths > 1)).any():
+        return False
+    return all(int(encoded[i]) < 1 << 32 for i in np.flatnonzero(lengths == 10).tolist())
 
 
 def _code_numbers(numbers: NDArray[np.int64]) -> tuple[bytes, bytes]:

@@ -154,11 +154,12 @@ def pack_vocabulary(ids: Sequence[str], what: str) -> tuple[bytes, bytes, bytes]
         ConfigError: as :func:`encode_strings`, and if an id stands twice.
     """
     encoded = encode_strings(ids, what)
-    first_row: dict[bytes, int] = {}
-    for row, raw in enumerate(encoded):
-        if first_row.setdefault(raw, row) != row:
-            rows_of = f"rows {first_row[raw]} and {row}"
-            raise ConfigError(f"{what} {ids[row]!r} stands in {rows_of}; ids must be distinct")
+    if len(set(encoded)) < len(encoded):
+        first_row: dict[bytes, int] = {}
+        for row, raw in enumerate(encoded):
+            if first_row.setdefault(raw, row) != row:
+                rows_of = f"rows {first_row[raw]} and {row}"
+                raise ConfigError(f"{what} {ids[row]!r} stands in {rows_of}; ids must be distinct")
     return *coded_parts(encoded), id_index(encoded)
 
 
