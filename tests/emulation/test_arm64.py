@@ -23,7 +23,7 @@ from sparsedevice.exporters import export
 from sparsedevice.exporters.executorch import native as executorch_native
 from sparsedevice.exporters.executorch import write_program
 from sparsedevice.exporters.onnx import native as onnx_native
-from sparsedevice.exporters.onnx import write_onnx
+from sparsedevice.exporters.onnx import write_bitmap, write_onnx
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime.reference import NumpyRecommender
 from tests.exporters.tiny import tiny_run
@@ -87,7 +87,9 @@ def open_with(onnx_server, executorch_server, tmp_path_factory):
         fresh = not place.exists()
         place.mkdir(exist_ok=True)
         if name.startswith("onnx"):
-            if fresh:
+            if fresh and name == "onnx-bitmap":
+                write_bitmap(packed, place)
+            elif fresh:
                 write_onnx(packed, place)
                 onnx_native.write_operator(place)
             library = emulated_onnx.build_operator(place, optimise=QUICKLY) if name == "onnx-native" else None
@@ -103,11 +105,11 @@ def open_with(onnx_server, executorch_server, tmp_path_factory):
     return open_
 
 
-@pytest.mark.parametrize("name", ["onnx", "onnx-native", "executorch", "executorch-native"])
+@pytest.mark.parametrize("name", ["onnx", "onnx-bitmap", "onnx-native", "executorch", "executorch-native"])
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_conformance(check, name, open_with, tmp_path):
-    # A portable program takes seconds to export.
-    cases = CASES[:1] if name == "executorch" else CASES
+    # A portable program takes seconds to export; of bitmaps only the tables lie another way.
+    cases = {"executorch": CASES[:1], "onnx-bitmap": CASES[2:3]}.get(name, CASES)
     check(Subject(lambda path: open_with(name, path), tmp_path, supports=lambda case: case in cases))
 
 
