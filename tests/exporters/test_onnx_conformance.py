@@ -41,7 +41,7 @@ def open_with(tmp_path_factory):
 
 def of_bitmap(case):
     """Every coding, rule and similarity, few tables of each; dim 20 is by dot too."""
-    return case.dim in (20, 33, 40) or case.n_items in (1, 1025)
+    return case.dim in (7, 20, 33, 40) or case.n_items in (1, 1025)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
