@@ -10,6 +10,7 @@ histories, ids in, ids out. Reported are medians over all queries and the median
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.runtime.topk import synthetic  # noqa: E402
-from tests.android.jvm import CORE, Jvm, build_classes, build_library, compiler, core_sources, missing_jni  # noqa: E402
+from tests.android.jvm import CORE, Jvm, build_classes, build_library, compiler, core_sources  # noqa: E402
 
 KERNELS = ("scalar", "avx2", "avx512", "neon", "neon-dot", "wasm-simd")
 
@@ -50,8 +51,8 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--values", default="int8", help="of the synthetic table: int8 or int4")
     arguments = parser.parse_args()
-    if missing_jni():
-        raise SystemExit(missing_jni())
+    if not shutil.which("javac"):
+        raise SystemExit("no JDK is installed; on Debian: apt install openjdk-17-jdk-headless")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = arguments.file or folder / "synthetic.sd"

@@ -33,8 +33,10 @@ SOURCES = (
     "sd_verify_strings",
     "sd_wasm",
 )
-# What a query spends its time in is made fast, and all else small.
+# What a query spends most of its time in is made fast, and all else small, but what finds ids and chooses the
+# best less so: with -Oz finding an id takes four times as long.
 _HOT = {False: "sd_scan", True: "sd_wasm"}
+_WARM = ("sd_select", "sd_text", "sd_topk")
 MODULES = {"sparsedevice.wasm": False, "sparsedevice-simd.wasm": True}
 
 # No contraction into fused multiply-adds: every backend must round in the same places.
@@ -61,12 +63,12 @@ def compile_modules(folder: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         for module, simd in MODULES.items():
             hot = CORE / f"{_HOT[simd]}.c"
-            cold = Path(name) / "cold.c"
-            others = [*(CORE / f"{source}.c" for source in SOURCES if source != hot.stem), BINDING]
-            # One source: what several files share is then there once.
-            cold.write_text("".join(f'#include "{source.as_posix()}"\n' for source in others))
+            warm = _join(Path(name) / "warm.c", [CORE / f"{source}.c" for source in _WARM])
+            others = [CORE / f"{source}.c" for source in SOURCES if source not in (hot.stem, *_WARM)]
+            cold = _join(Path(name) / "cold.c", [*others, BINDING])
             objects = [
                 _compile_file(compiler, hot, ["-O3"], simd=simd, folder=Path(name)),
+                _compile_file(compiler, warm, ["-Os", "-DSD_SMALL"], simd=simd, folder=Path(name)),
                 _compile_file(compiler, cold, ["-Oz", "-DSD_SMALL"], simd=simd, folder=Path(name)),
             ]
             _run([*linker, *_LINK, *map(str, objects), "-o", str(folder / module)])
@@ -90,6 +92,12 @@ def find_tools() -> tuple[list[str], list[str]]:
         "target 'web' compiles the C core to WebAssembly and found no compiler for it; install one:"
         " pip install 'sparsedevice[web]', or on Debian and Ubuntu: apt install clang lld"
     )
+
+
+def _join(joined: Path, sources: Sequence[Path]) -> Path:
+    """One source: what several files share is then there once."""
+    joined.write_text("".join(f'#include "{source.as_posix()}"\n' for source in sources))
+    return joined
 
 
 def _compile_file(

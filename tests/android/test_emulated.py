@@ -57,6 +57,8 @@ class EmulatedRecommender(RowRecommender):
 
     def __init__(self, machine: Machine, path: Path, kernel: int) -> None:
         super().__init__(PackedFile.open(path))
+        titles = self.packed.titles
+        self.ids, self.titles = list(self.packed.vocabulary.ids), None if titles is None else list(titles)
         command = [*machine.command, str(machine.library), str(path)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
@@ -70,15 +72,24 @@ class EmulatedRecommender(RowRecommender):
         assert self.process.stdout is not None
         self.process.stdin.write(" ".join(str(word) for word in words) + "\n")
         self.process.stdin.flush()
-        return [int(word) for word in self.process.stdout.readline().split()]
+        return [int(word, 0) for word in self.process.stdout.readline().split()]
 
     def top_rows(self, *, history, user, like, excluded, candidates, k):
         source, row = (USER, user) if user >= 0 else (ITEM, like) if like >= 0 else (HISTORY, 0)
         chosen = [-1] if candidates is None else [len(candidates), *candidates]
         room = min(k, self.packed.n_items)
         lists = [len(history), *history, len(excluded), *excluded, *chosen]
-        count, *answer = self.ask("recommend", source, row, room, 0, *lists)
-        assert count == len(answer) // 2
+        count, *words = self.ask("recommend", source, row, room, 0, *lists)
+        answer, lengths, text = words[: 2 * count], words[2 * count : -1], f"{words[-1]:x}"[1:]
+        written, at = bytes.fromhex(text), 0
+        for row, *own in zip(answer[::2], lengths[::2], lengths[1::2], strict=True):
+            for texts, length in zip((self.ids, self.titles), own, strict=True):
+                if length < 0:
+                    assert texts is None or room <= 4, "there was room"
+                else:
+                    assert written[at : at + length].decode() == texts[row]
+                    at += length
+        assert at == len(written)
         return np.array(answer[::2], np.int64), np.array(answer[1::2], np.int32).view(np.float32)
 
     def score(self, *, history=None, user=None, items):

@@ -37,9 +37,10 @@ const FROM_ITEM = 2;
 const ITEM_ID = 0;
 const TITLE = 2;
 const NO_ROW = 0xffffffff;
-const STRING_ROOM = 256; /* bytes that most strings fit into */
-const SHORT = 48; /* characters of a string that are copied one by one */
+const STRING_ROOM = 64; /* bytes that most strings fit into */
+const SHORT = 48; /* characters of an id that are copied one by one */
 const MAX_ID_BYTES = 65535;
+const ITEMS_AT_ONCE = 1024; /* that a search index is made of */
 
 export class SparseRecommender {
   #core;
@@ -132,11 +133,7 @@ export class SparseRecommender {
     this.#next = this.#work;
     const [source, row, historyAt, nHistory] = this.#source(history, user, []);
     const n = this.#count("items", items);
-    const at = this.#take(4 * n);
-    for (let i = 0; i < n; i++) {
-      const row = this.#mustFind(ITEMS, items[i]); /* may move the views */
-      this.#u32[at / 4 + i] = row;
-    }
+    const at = this.#mustFindAll(ITEMS, items);
     const need = this.#core.ask(source, row, historyAt, nHistory, 1, 0, 0, 0, at, n) >>> 0;
     const scratch = this.#take(need);
     const scores = this.#take(4 * n);
@@ -149,9 +146,10 @@ export class SparseRecommender {
     this.#next = this.#work;
     const { dim } = this.#info;
     const [columns, values, count] = [this.#take(2 * dim), this.#take(4 * dim), this.#take(4)];
+    const at = this.#mustFindAll(ITEMS, ids);
     const rows = [];
     for (let i = 0; i < n; i++) {
-      check(this.#core, this.#core.row(this.#mustFind(ITEMS, ids[i]), columns, values, count));
+      check(this.#core, this.#core.row(this.#u32[at / 4 + i], columns, values, count));
       const found = this.#u32[count / 4];
       rows.push({
         columns: new Uint16Array(this.#heap.buffer, columns, found).slice(),
@@ -163,12 +161,13 @@ export class SparseRecommender {
 
   has(item) {
     this.#next = this.#work;
-    return this.#find(ITEMS, item) !== NO_ROW;
+    const at = this.#find(ITEMS, [item]);
+    return this.#u32[at / 4] !== NO_ROW;
   }
 
   title(item) {
     this.#next = this.#work;
-    return this.#string(TITLE, this.#mustFind(ITEMS, item));
+    return this.#strings(TITLE, [this.#mustFind(ITEMS, item)])[0];
   }
 
   search(text, limit = 10) {
@@ -177,14 +176,16 @@ export class SparseRecommender {
       return [];
     }
     this.#index ??= this.#makeIndex();
-    return searchIndex(this.#index, words, limit).map((row) => this.#item(row));
+    this.#next = this.#work;
+    return this.#items(searchIndex(this.#index, words, limit));
   }
 
   id(row) {
     if (!Number.isInteger(row) || row < 0 || row >= this.#info.nItems) {
       throw new ConfigError(`row is ${show(row)}; the file has rows 0 to ${this.#info.nItems - 1}`);
     }
-    return this.#string(ITEM_ID, row);
+    this.#next = this.#work;
+    return this.#strings(ITEM_ID, [row])[0];
   }
 
   /* ---- answers ---- */
@@ -195,38 +196,48 @@ export class SparseRecommender {
     const [scratch, rows, scores] = [this.#take(need), this.#take(4 * most), this.#take(4 * most)];
     const count = this.#take(4);
     check(this.#core, this.#core.recommend(scratch, need, rows, scores, count));
-    const items = new Array(this.#u32[count / 4]);
-    for (let i = 0; i < items.length; i++) {
-      items[i] = this.#item(this.#u32[rows / 4 + i]);
+    const found = this.#u32[count / 4];
+    const items = this.#items(this.#u32.slice(rows / 4, rows / 4 + found));
+    for (let i = 0; i < found; i++) {
       items[i].score = this.#f32[scores / 4 + i];
     }
     return { items, unknown };
   }
 
-  #item(row) {
-    const title = this.#info.titles ? this.#string(TITLE, row) : "";
-    return { id: this.#string(ITEM_ID, row), title, row };
+  #items(rows) {
+    const titles = this.#info.titles ? this.#strings(TITLE, rows) : null;
+    const ids = this.#strings(ITEM_ID, rows);
+    const items = new Array(ids.length);
+    for (let i = 0; i < items.length; i++) {
+      items[i] = { id: ids[i], title: titles ? titles[i] : "", row: rows[i] };
+    }
+    return items;
   }
 
-  #string(text, row) {
+  /* Strings of rows: one call of the core and one of the decoder for all of them. */
+  #strings(text, rows) {
     const next = this.#next;
-    let at = this.#take(STRING_ROOM);
-    const length = this.#core.string(text, row, at, STRING_ROOM);
-    if (length > STRING_ROOM) {
-      at = this.#take(length);
-      this.#core.string(text, row, at, length);
+    const n = rows.length;
+    const [rowsAt, lengths] = [this.#take(4 * n), this.#take(4 * n)];
+    let room = STRING_ROOM * n;
+    let at = this.#take(room);
+    this.#u32.set(rows, rowsAt / 4);
+    const bytes = this.#core.strings(text, rowsAt, n, lengths, at, room) >>> 0;
+    if (bytes > room) {
+      room = bytes;
+      at = this.#take(room);
+      this.#core.strings(text, rowsAt, n, lengths, at, room);
     }
     this.#next = next;
-    const end = at + length;
-    const u8 = this.#u8;
-    let ascii = ""; /* most strings are short and ASCII: a call of the decoder costs more than they do */
-    for (let i = at; i < end; i++) {
-      if (u8[i] > 127 || i - at > SHORT) {
-        return this.#decoder.decode(u8.subarray(at, end));
-      }
-      ascii += String.fromCharCode(u8[i]);
+    const all = this.#decoder.decode(this.#u8.subarray(at, at + bytes));
+    const ascii = all.length === bytes;
+    const strings = new Array(n);
+    for (let i = 0, begin = 0; i < n; i++) {
+      const end = begin + this.#u32[lengths / 4 + i];
+      strings[i] = ascii ? all.slice(begin, end) : this.#decoder.decode(this.#u8.subarray(at + begin, at + end));
+      begin = end;
     }
-    return ascii;
+    return strings;
   }
 
   /* ---- questions ---- */
@@ -240,12 +251,13 @@ export class SparseRecommender {
 
   /* Rows of a list of ids, in the workspace; ids that the file does not know go to `unknown`. */
   #known(ids, unknown) {
-    const at = this.#take(4 * ids.length + 4); /* never empty: no candidates is not all candidates */
+    const at = this.#find(ITEMS, ids);
+    const n = ids.length;
     let count = 0;
-    for (const id of ids) {
-      const row = this.#find(ITEMS, id);
+    for (let i = 0; i < n; i++) {
+      const row = this.#u32[at / 4 + i];
       if (row === NO_ROW) {
-        unknown.push(String(id));
+        unknown.push(String(ids[i]));
       } else {
         this.#u32[at / 4 + count++] = row;
       }
@@ -253,14 +265,30 @@ export class SparseRecommender {
     return [at, count];
   }
 
-  #find(table, id) {
-    const text = String(id);
-    if (text.length > MAX_ID_BYTES) {
-      return NO_ROW;
+  /* Address of the rows of a list of ids, NO_ROW for those that the file does not know: one call of the core. */
+  #find(table, ids) {
+    const n = ids.length;
+    const at = this.#take(4 * n + 4); /* never empty: no candidates is not all candidates */
+    const lengths = this.#take(4 * n);
+    const texts = new Array(n);
+    let room = 0;
+    for (let i = 0; i < n; i++) {
+      texts[i] = String(ids[i]);
+      if (texts[i].length > MAX_ID_BYTES) {
+        texts[i] = texts[i].slice(0, MAX_ID_BYTES + 1); /* as unknown as all of it */
+      }
+      room += 3 * texts[i].length; /* UTF-8 of a UTF-16 unit has at most three bytes */
     }
-    const at = this.#take(3 * text.length); /* UTF-8 of a UTF-16 unit has at most three bytes */
-    this.#next = at;
-    return this.#core.find(table, at, this.#encode(text, at)) >>> 0;
+    const first = this.#take(room);
+    let end = first;
+    for (let i = 0; i < n; i++) {
+      const bytes = this.#encode(texts[i], end);
+      this.#u32[lengths / 4 + i] = bytes;
+      end += bytes;
+    }
+    this.#core.find(table, first, lengths, n, at);
+    this.#next = lengths;
+    return at;
   }
 
   /* Write a string as UTF-8; returns its bytes. */
@@ -277,18 +305,25 @@ export class SparseRecommender {
   }
 
   #mustFind(table, id) {
+    const at = this.#mustFindAll(table, [id]);
+    return this.#u32[at / 4];
+  }
+
+  /* Address of the rows of ids that must be known. */
+  #mustFindAll(table, ids) {
     if (table === USERS && !this.#info.nUsers) {
-      throw new UnknownIdError(`unknown user ${show(id)}: this file ships no users; give a history instead`);
+      throw new UnknownIdError(`unknown user ${show(ids[0])}: this file ships no users; give a history instead`);
     }
-    const row = this.#find(table, id);
-    if (row === NO_ROW) {
+    const at = this.#find(table, ids);
+    const lost = this.#u32.subarray(at / 4, at / 4 + ids.length).indexOf(NO_ROW);
+    if (lost >= 0) {
       throw new UnknownIdError(
         table === USERS
-          ? `unknown user ${show(id)}: the file does not ship this user; give a history instead`
-          : `unknown item ${show(id)}: it is not in this file`,
+          ? `unknown user ${show(ids[lost])}: the file does not ship this user; give a history instead`
+          : `unknown item ${show(ids[lost])}: it is not in this file`,
       );
     }
-    return row;
+    return at;
   }
 
   #count(name, ids) {
@@ -322,12 +357,15 @@ export class SparseRecommender {
   /* ---- search ---- */
 
   #makeIndex() {
-    const rows = new Array(this.#info.nItems);
-    for (let row = 0; row < rows.length; row++) {
-      const { id, title } = this.#item(row);
-      rows[row] = fold(title || id);
+    const rows = Uint32Array.from({ length: this.#info.nItems }, (_, row) => row);
+    const index = [];
+    for (let first = 0; first < rows.length; first += ITEMS_AT_ONCE) {
+      this.#next = this.#work;
+      for (const { id, title } of this.#items(rows.subarray(first, first + ITEMS_AT_ONCE))) {
+        index.push(fold(title || id));
+      }
     }
-    return rows;
+    return index;
   }
 }
 

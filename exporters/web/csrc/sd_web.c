@@ -105,14 +105,34 @@ EXPORT(row) uint32_t web_row(uint32_t row, uint16_t *columns, float *values, uin
     return sd_row(&model, SD_ITEMS, row, columns, values, count);
 }
 
-EXPORT(find) uint32_t web_find(uint32_t table, const char *id, uint32_t length) {
-    return sd_find(&model, (sd_table)table, id, length);
+/* Rows of ids that lie one after the other; SD_NO_ROW for those that are not in the file. */
+EXPORT(find)
+void web_find(uint32_t table, const char *ids, const uint32_t *lengths, uint32_t count,
+              uint32_t *rows) {
+    enum { AT_ONCE = 16 };
+    const char *starts[AT_ONCE];
+    uint64_t wide[AT_ONCE];
+    for (uint32_t done = 0; done < count; done += AT_ONCE) {
+        uint32_t n = count - done < AT_ONCE ? count - done : AT_ONCE;
+        for (uint32_t i = 0; i < n; i++) {
+            starts[i] = ids;
+            wide[i] = lengths[done + i];
+            ids += lengths[done + i];
+        }
+        sd_find_all(&model, (sd_table)table, starts, wide, n, rows + done);
+    }
 }
 
-/* Write the first `room` bytes of a string; returns the length of all of it. */
-EXPORT(string)
-uint32_t web_string(uint32_t text, uint32_t row, char *string, uint32_t room) {
-    uint32_t length;
-    sd_string(&model, (sd_text)text, row, string, room, &length);
-    return length;
+/* Write strings of rows one after the other, the first `room` bytes of them, and the length of
+ * each; returns the length of all. */
+EXPORT(strings)
+uint32_t web_strings(uint32_t text, const uint32_t *rows, uint32_t count, uint32_t *lengths,
+                     char *strings, uint32_t room) {
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t left = used < room ? room - used : 0;
+        sd_string(&model, (sd_text)text, rows[i], strings + (left ? used : 0), left, &lengths[i]);
+        used += lengths[i];
+    }
+    return used;
 }

@@ -34,40 +34,43 @@ SD_INLINE v128_t values_at(const uint8_t *values, uint32_t at, uint32_t half, in
     return nibbles_at(values + (at - inside) / 2 + inside % half, inside >= half);
 }
 
-/* Sums of two neighbouring products, exact in 32 bits: of the entries 0 to 7, and 8 to 15. */
-SD_INLINE v128_t low_pairs(v128_t q, v128_t v) {
-    return wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(q), wasm_i16x8_extend_low_i8x16(v));
+/* Eight int8 values from entry `at` of a group on, as 16 bits each. */
+SD_INLINE v128_t half_at(const uint8_t *values, uint32_t at, int nibbles) {
+    if (!nibbles)
+        return wasm_i16x8_load8x8(values + at);
+    v128_t all = values_at(values, at & ~15u, 64, nibbles);
+    return at & 8 ? wasm_i16x8_extend_high_i8x16(all) : wasm_i16x8_extend_low_i8x16(all);
 }
 
-SD_INLINE v128_t high_pairs(v128_t q, v128_t v) {
-    return wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(q), wasm_i16x8_extend_high_i8x16(v));
-}
-
-/* Sums of four neighbouring products: of the first and third, then of the second and fourth. */
+/* Sums of four neighbouring products: of the first and third, 65,536 times too large and still less
+ * than 2^31, then of the second and fourth. */
 SD_INLINE v128_t quad_sums(v128_t q, v128_t v) {
-    v128_t even = wasm_i32x4_dot_i16x8(wasm_i16x8_shr(wasm_i16x8_shl(q, 8), 8),
-                                       wasm_i16x8_shr(wasm_i16x8_shl(v, 8), 8));
-    return wasm_i32x4_add(even, wasm_i32x4_dot_i16x8(wasm_i16x8_shr(q, 8), wasm_i16x8_shr(v, 8)));
+    v128_t even = wasm_i32x4_dot_i16x8(wasm_i16x8_shl(q, 8), wasm_i16x8_shl(v, 8));
+    v128_t odd = wasm_i32x4_dot_i16x8(wasm_i16x8_shr(q, 8), wasm_i16x8_shr(v, 8));
+    return wasm_i32x4_add(wasm_i32x4_shr(even, 16), odd);
 }
 
-/* Sums of 16 rows of a slice, four in a vector, from row 16 * part of the slice on. A base counts
- * in tables. */
-SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *bases,
-                        const uint8_t *columns, const uint8_t *values, uint32_t steps,
-                        uint32_t part, int nibbles, v128_t *sums) {
+SD_INLINE void add_to(int32_t *sums, v128_t more) {
+    wasm_v128_store(sums, wasm_i32x4_add(load(sums), more));
+}
+
+/* Sums of the 64 rows of a slice. A base counts in tables. The sums stay in memory: there are too
+ * few registers for them beside the tables. */
+SD_INLINE void add_steps(const v128_t *tables, uint32_t n_tables, const uint8_t *bases,
+                         const uint8_t *columns, const uint8_t *values, uint32_t steps, int nibbles,
+                         int32_t *sums) {
     const v128_t *all = tables;
-    for (int i = 0; i < 4; i++)
-        sums[i] = wasm_i32x4_splat(0);
+    for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 4)
+        wasm_v128_store(sums + i, wasm_i32x4_splat(0));
     for (uint32_t quads = steps / 4; quads; quads--) {
         if (bases) {
             tables = all + *bases;
             bases += 4;
         }
-        for (uint32_t i = 0; i < 4; i++) {
-            uint32_t at = 64 * part + 16 * i;
+#pragma clang loop unroll_count(2)
+        for (uint32_t at = 0; at < 256; at += 16) {
             v128_t q = look_up(tables, n_tables, load(columns + at));
-            v128_t v = values_at(values, at, 64, nibbles);
-            sums[i] = wasm_i32x4_add(sums[i], quad_sums(q, v));
+            add_to(sums + at / 4, quad_sums(q, values_at(values, at, 64, nibbles)));
         }
         columns += 256;
         values += nibbles ? 128 : 256;
@@ -75,25 +78,28 @@ SD_INLINE void add_rows(const v128_t *tables, uint32_t n_tables, const uint8_t *
     if (bases && steps & 3)
         tables = all + *bases;
     if (steps & 2) {
-        for (uint32_t i = 0; i < 2; i++) {
-            uint32_t at = 32 * part + 16 * i;
+#pragma clang loop unroll(disable)
+        for (uint32_t at = 0; at < 128; at += 16) {
             v128_t q = look_up(tables, n_tables, load(columns + at));
-            v128_t v = values_at(values, at, 64, nibbles);
-            sums[2 * i] = wasm_i32x4_add(sums[2 * i], low_pairs(q, v));
-            sums[2 * i + 1] = wasm_i32x4_add(sums[2 * i + 1], high_pairs(q, v));
+            v128_t low = half_at(values, at, nibbles), high = half_at(values, at + 8, nibbles);
+            add_to(sums + at / 2, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16(q), low));
+            add_to(sums + at / 2 + 4, wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16(q), high));
         }
         columns += 128;
         values += nibbles ? 64 : 128;
     }
     if (steps & 1) {
-        v128_t q = look_up(tables, n_tables, load(columns + 16 * part));
-        v128_t v = values_at(values, 16 * part, 32, nibbles);
-        v128_t first = wasm_i16x8_extmul_low_i8x16(q, v);
-        v128_t second = wasm_i16x8_extmul_high_i8x16(q, v);
-        sums[0] = wasm_i32x4_add(sums[0], wasm_i32x4_extend_low_i16x8(first));
-        sums[1] = wasm_i32x4_add(sums[1], wasm_i32x4_extend_high_i16x8(first));
-        sums[2] = wasm_i32x4_add(sums[2], wasm_i32x4_extend_low_i16x8(second));
-        sums[3] = wasm_i32x4_add(sums[3], wasm_i32x4_extend_high_i16x8(second));
+#pragma clang loop unroll(disable)
+        for (uint32_t at = 0; at < 64; at += 16) {
+            v128_t q = look_up(tables, n_tables, load(columns + at));
+            v128_t v = values_at(values, at, 32, nibbles);
+            v128_t first = wasm_i16x8_extmul_low_i8x16(q, v);
+            v128_t second = wasm_i16x8_extmul_high_i8x16(q, v);
+            add_to(sums + at, wasm_i32x4_extend_low_i16x8(first));
+            add_to(sums + at + 4, wasm_i32x4_extend_high_i16x8(first));
+            add_to(sums + at + 8, wasm_i32x4_extend_low_i16x8(second));
+            add_to(sums + at + 12, wasm_i32x4_extend_high_i16x8(second));
+        }
     }
 }
 
@@ -108,6 +114,7 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
     uint64_t total = model->stored / SD_SLICE_ROWS;
     const uint8_t *bases = NULL;
     const v128_t *tables = (const void *)query->table; /* aligned, as all scratch is */
+    int32_t sums[SD_SLICE_ROWS];
     v128_t own[4];
     if (few) {
         for (uint32_t i = 0; i < 4; i++)
@@ -121,19 +128,17 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
                                     (first + done) / SD_SLICE_ROWS, total, model->dim);
         const uint8_t *columns = all_columns + SD_SLICE_ROWS * range.begin;
         const uint8_t *values = all_values + SD_SLICE_ROWS * range.begin / (nibbles ? 2 : 1);
+        add_steps(tables, few ? 4 : n_tables, bases ? bases + range.begin : NULL, columns, values,
+                  range.count, nibbles, sums);
         v128_t enter = wasm_i32x4_splat(0);
-        for (uint32_t part = 0; part < 4; part++) {
-            v128_t sums[4];
-            add_rows(tables, few ? 4 : n_tables, bases ? bases + range.begin : NULL, columns,
-                     values, range.count, part, nibbles, sums);
-            for (uint32_t i = 0; i < 4; i++) {
-                uint32_t row = done + 16 * part + 4 * i;
-                v128_t scaled =
-                    wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[i]), load(scales + 4 * row));
-                v128_t score = wasm_f32x4_mul(scaled, query_scale);
-                wasm_v128_store(scores + row, score);
-                enter = wasm_v128_or(enter, wasm_f32x4_ge(score, bound));
-            }
+#pragma clang loop unroll_count(2)
+        for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 4) {
+            uint32_t row = done + i;
+            v128_t scaled =
+                wasm_f32x4_mul(wasm_f32x4_convert_i32x4(load(sums + i)), load(scales + 4 * row));
+            v128_t score = wasm_f32x4_mul(scaled, query_scale);
+            wasm_v128_store(scores + row, score);
+            enter = wasm_v128_or(enter, wasm_f32x4_ge(score, bound));
         }
         groups |= (uint32_t)wasm_v128_any_true(enter) << done / SD_SLICE_ROWS;
     }

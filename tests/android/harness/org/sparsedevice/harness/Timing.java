@@ -17,6 +17,7 @@ final class Timing {
         List<List<String>> histories = (List<List<String>>) call.get("histories");
         int k = ((Double) call.get("k")).intValue(), n = ((Double) call.get("n")).intValue();
         int warmup = ((Double) call.get("warmup")).intValue();
+        System.gc(); // brings the histories together, as those of an app are, which has not just read them from JSON
         for (int i = 0; i < warmup; i++) {
             model.recommend(histories.get(i % histories.size()), k);
         }

@@ -11,12 +11,11 @@ abstract class Engine {
     abstract void find(List<String> ids, Scratch scratch);
 
     /**
-     * The k best rows into {@code scratch.rows} and {@code scratch.scores}, best first, equal scores in row order.
+     * The k best items, best first, equal scores in row order; exactly k while k are eligible.
      *
      * @param scratch the request; all its rows exist
-     * @return how many: k while k are eligible
      */
-    abstract int recommend(Scratch scratch);
+    abstract Recommendation[] recommend(Scratch scratch);
 
     /** Scores of {@code scratch.candidates}, in their order, into {@code scratch.scores}. */
     abstract void score(Scratch scratch);

@@ -34,9 +34,9 @@ final class JavaEngine extends Engine {
         }
     }
 
-    JavaEngine(PackedFile file) {
+    JavaEngine(PackedFile file, Texts texts) {
         this.file = file;
-        texts = new Texts(file);
+        this.texts = texts;
     }
 
     @Override
@@ -53,7 +53,7 @@ final class JavaEngine extends Engine {
     }
 
     @Override
-    int recommend(Scratch scratch) {
+    Recommendation[] recommend(Scratch scratch) {
         Work own = work.get();
         buildQuery(scratch, own);
         findExcluded(scratch, own);
@@ -64,7 +64,11 @@ final class JavaEngine extends Engine {
         } else {
             scanAll(own);
         }
-        return own.best.finish(scratch);
+        Recommendation[] items = new Recommendation[own.best.finish(scratch)];
+        for (int i = 0; i < items.length; i++) {
+            items[i] = texts.item(scratch.rows[i], scratch.scores[i], scratch);
+        }
+        return items;
     }
 
     @Override

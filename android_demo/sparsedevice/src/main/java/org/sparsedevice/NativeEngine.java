@@ -2,6 +2,7 @@ package org.sparsedevice;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /**
@@ -14,9 +15,15 @@ final class NativeEngine extends Engine {
     /** Why there is no native library; null where there is one. */
     private static final String MISSING = load();
 
+    /** Room for strings of an answer: for each item, and for all of it; longer ones are read one by one. */
+    private static final int STRING_BYTES = 96, MOST_STRING_BYTES = 1 << 15;
+    /** A call's answer where its memory did not do. */
+    private static final int TOO_SMALL = Integer.MIN_VALUE;
+
     private final ByteBuffer data;
     private final ByteBuffer model;
-    private final int nItems;
+    private final long modelAddress;
+    private final Texts texts;
 
     private static String load() {
         try {
@@ -39,10 +46,11 @@ final class NativeEngine extends Engine {
      *
      * @throws PackedFileException naming the broken promise
      */
-    NativeEngine(ByteBuffer data, int nItems, boolean verify) {
-        this.data = data;
-        this.nItems = nItems;
+    NativeEngine(PackedFile file, Texts texts, boolean verify) {
+        this.texts = texts;
+        data = file.data;
         model = ByteBuffer.allocateDirect(modelBytes()).order(ByteOrder.nativeOrder());
+        modelAddress = address(model);
         check(open(model, data, data.limit()));
         if (verify) {
             check(verify(data, model));
@@ -76,70 +84,96 @@ final class NativeEngine extends Engine {
         for (int i = 0; i < count; i++) {
             room += Utf8.room(ids.get(i).length());
         }
-        ByteBuffer memory = scratch.memory(checkRoom(room));
+        ByteBuffer memory = memory(scratch, room);
         for (int i = 0; i < count; i++) {
             int length = Utf8.encode(ids.get(i), memory, at);
             memory.putInt(4 * i, length);
             at += Math.max(length, 0);
         }
-        find(data, model, memory, count);
+        find(data, model, memory, modelAddress, scratch.memoryAddress, count);
         int[] found = scratch.found(count);
         for (int i = 0; i < count; i++) {
             found[i] = memory.getInt(4 * i);
         }
     }
 
-    private static int checkRoom(long bytes) {
-        if (bytes > Integer.MAX_VALUE) {
-            throw new BadRequestException("the request needs " + bytes + " bytes of memory; ask for less at once");
-        }
-        return (int) bytes;
-    }
-
     @Override
-    int recommend(Scratch scratch) {
-        int room = Math.min(scratch.k, nItems);
-        ByteBuffer memory = fill(scratch, room);
-        int count = recommend(data, model, memory, scratch.source, scratch.row, scratch.history.count,
-                scratch.exclude.count, scratch.restricted ? scratch.candidates.count : -1, room,
-                scratch.excludeSeen);
+    Recommendation[] recommend(Scratch scratch) {
+        int k = Math.min(scratch.k, texts.nItems), listed = listed(scratch), count;
+        int textBytes = (int) Math.min((long) STRING_BYTES * k, MOST_STRING_BYTES);
+        byte[] text = scratch.bytes(textBytes);
+        ByteBuffer memory = fill(scratch, listed + 16L * k + textBytes);
+        while ((count = recommend(data, model, memory, modelAddress, scratch.memoryAddress, memory.capacity(),
+                scratch.source, scratch.row, scratch.history.count, scratch.exclude.count,
+                scratch.restricted ? scratch.candidates.count : -1, k, scratch.excludeSeen, text, textBytes))
+                == TOO_SMALL) {
+            memory = fill(scratch, needed(memory));
+        }
         if (count < 0) {
             throw new SparseDeviceException("the core refused a request, status " + -count);
         }
-        int rows = 4 * listed(scratch), scores = rows + 4 * room;
-        scratch.results(count);
+        Recommendation[] items = new Recommendation[count];
+        int lengths = listed + 8 * k, at = 0;
         for (int i = 0; i < count; i++) {
-            scratch.rows[i] = memory.getInt(rows + 4 * i);
-            scratch.scores[i] = memory.getFloat(scores + 4 * i);
+            int row = memory.getInt(listed + 4 * i);
+            float score = memory.getFloat(listed + 4 * k + 4 * i);
+            int idBytes = memory.getInt(lengths + 8 * i), titleBytes = memory.getInt(lengths + 8 * i + 4);
+            String id = idBytes < 0 ? null : new String(text, at, idBytes, StandardCharsets.UTF_8);
+            at += Math.max(idBytes, 0);
+            String title = titleBytes < 0 ? null : new String(text, at, titleBytes, StandardCharsets.UTF_8);
+            at += Math.max(titleBytes, 0);
+            items[i] = new Recommendation(id, title, row, score);
         }
-        return count;
+        for (int i = 0; i < count; i++) { // after all are read: what did not fit is read into the same bytes
+            if (items[i].id() == null || (items[i].title() == null && texts.hasTitles())) {
+                items[i] = texts.item(items[i].row(), items[i].score(), scratch);
+            }
+        }
+        return items;
     }
 
     @Override
     void score(Scratch scratch) {
-        int n = scratch.candidates.count;
-        ByteBuffer memory = fill(scratch, n);
-        int status = score(data, model, memory, scratch.source, scratch.row, scratch.history.count,
-                scratch.exclude.count, n);
+        int n = scratch.candidates.count, listed = listed(scratch), status;
+        ByteBuffer memory = fill(scratch, listed + 8L * n);
+        while ((status = score(data, model, memory, modelAddress, scratch.memoryAddress, memory.capacity(),
+                scratch.source, scratch.row, scratch.history.count, scratch.exclude.count, n)) == TOO_SMALL) {
+            memory = fill(scratch, needed(memory));
+        }
         if (status != 0) {
             throw new SparseDeviceException("the core refused a request, status " + status);
         }
-        int scores = 4 * listed(scratch) + 4 * n;
         scratch.results(n);
         for (int i = 0; i < n; i++) {
-            scratch.scores[i] = memory.getFloat(scores + 4 * i);
+            scratch.scores[i] = memory.getFloat(listed + 4 * n + 4 * i);
         }
     }
 
+    /** Bytes of the lists. */
     private static int listed(Scratch scratch) {
-        return scratch.history.count + scratch.exclude.count + scratch.candidates.count;
+        return 4 * (scratch.history.count + scratch.exclude.count + scratch.candidates.count);
     }
 
-    /** The lists one after the other at the start of the thread's memory; room for results and scratch after them. */
-    private ByteBuffer fill(Scratch scratch, int room) {
-        long bytes = memoryBytes(model, scratch.source, scratch.history.count, scratch.exclude.count,
-                scratch.candidates.count, room);
-        ByteBuffer memory = scratch.memory(checkRoom(bytes));
+    /** The bytes that a call found lacking. */
+    private static long needed(ByteBuffer memory) {
+        return memory.getInt(0) & 0xFFFFFFFFL | (long) memory.getInt(4) << 32;
+    }
+
+    /** Memory of a thread, with its address in {@code scratch}. */
+    private static ByteBuffer memory(Scratch scratch, long bytes) {
+        if (bytes > Integer.MAX_VALUE) {
+            throw new BadRequestException("the request needs " + bytes + " bytes of memory; ask for less at once");
+        }
+        ByteBuffer memory = scratch.memory((int) bytes);
+        if (scratch.memoryAddress == 0) {
+            scratch.memoryAddress = address(memory);
+        }
+        return memory;
+    }
+
+    /** The lists one after the other at the start of the thread's memory. */
+    private static ByteBuffer fill(Scratch scratch, long bytes) {
+        ByteBuffer memory = memory(scratch, bytes);
         int at = put(memory, 0, scratch.history);
         at = put(memory, at, scratch.exclude);
         put(memory, at, scratch.candidates);
@@ -154,6 +188,7 @@ final class NativeEngine extends Engine {
     }
 
     // The native side has sparsedevice_jni.c. All of these are calls of a few nanoseconds beside the work itself.
+    // The buffers are passed with their addresses to be kept alive.
 
     private static native int modelBytes();
 
@@ -165,17 +200,19 @@ final class NativeEngine extends Engine {
 
     private static native int selectKernel(ByteBuffer model, int kernel);
 
-    private static native long memoryBytes(
-            ByteBuffer model, int source, int nHistory, int nExclude, int nCandidates, int room);
+    private static native long address(ByteBuffer buffer);
 
-    private static native void find(ByteBuffer data, ByteBuffer model, ByteBuffer memory, int count);
+    private static native void find(
+            ByteBuffer data, ByteBuffer model, ByteBuffer memory, long modelAt, long memoryAt, int count);
 
-    /** Count of results, or a status of the core below 0. {@code data} is passed to keep the mapping alive. */
+    /** Count of results, a status of the core below 0, or {@link #TOO_SMALL}. */
     private static native int recommend(
-            ByteBuffer data, ByteBuffer model, ByteBuffer memory, int source, int row, int nHistory, int nExclude,
-            int nCandidates, int k, boolean excludeSeen);
+            ByteBuffer data, ByteBuffer model, ByteBuffer memory, long modelAt, long memoryAt, int memoryBytes,
+            int source, int row, int nHistory, int nExclude, int nCandidates, int k, boolean excludeSeen,
+            byte[] text, int textBytes);
 
+    /** A status of the core, or {@link #TOO_SMALL}. */
     private static native int score(
-            ByteBuffer data, ByteBuffer model, ByteBuffer memory, int source, int row, int nHistory, int nExclude,
-            int nCandidates);
+            ByteBuffer data, ByteBuffer model, ByteBuffer memory, long modelAt, long memoryAt, int memoryBytes,
+            int source, int row, int nHistory, int nExclude, int nCandidates);
 }

@@ -37,6 +37,8 @@ final class Scratch {
     private char[] chars = new char[256];
     private ByteBuffer view;
     private ByteBuffer memory = ByteBuffer.allocateDirect(0);
+    /** Where it lies; 0 while nobody has asked. */
+    long memoryAddress;
 
     /** A list of rows. */
     static final class Rows {
@@ -130,6 +132,7 @@ final class Scratch {
     ByteBuffer memory(int count) {
         if (memory.capacity() < count) {
             memory = ByteBuffer.allocateDirect(Math.max(count, 4096)).order(ByteOrder.nativeOrder());
+            memoryAddress = 0;
         }
         return memory;
     }

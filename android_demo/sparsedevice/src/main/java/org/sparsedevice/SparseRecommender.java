@@ -39,15 +39,15 @@ public final class SparseRecommender implements AutoCloseable {
             }
         };
 
-        State(PackedFile file, Engine engine) {
+        State(PackedFile file, Texts texts, Engine engine) {
             this.file = file;
+            this.texts = texts;
             this.engine = engine;
-            texts = new Texts(file);
         }
     }
 
-    private SparseRecommender(PackedFile file, Engine engine) {
-        state = new State(file, engine);
+    private SparseRecommender(PackedFile file, Texts texts, Engine engine) {
+        state = new State(file, texts, engine);
         engineName = engine.name();
     }
 
@@ -99,13 +99,14 @@ public final class SparseRecommender implements AutoCloseable {
     private static SparseRecommender open(ByteBuffer bytes, String source, Options options) {
         try {
             PackedFile file = new PackedFile(bytes);
+            Texts texts = new Texts(file);
             if (useNative(file, options)) {
-                return new SparseRecommender(file, new NativeEngine(file.data, file.nItems, options.verify));
+                return new SparseRecommender(file, texts, new NativeEngine(file, texts, options.verify));
             }
             if (options.verify) {
                 Verifier.verify(file);
             }
-            return new SparseRecommender(file, new JavaEngine(file));
+            return new SparseRecommender(file, texts, new JavaEngine(file, texts));
         } catch (PackedFileException error) {
             throw new PackedFileException(source, error.promise());
         } catch (OutOfMemoryError error) {
@@ -238,7 +239,7 @@ public final class SparseRecommender implements AutoCloseable {
         Scratch scratch = open.scratch.get();
         List<String> titles = new ArrayList<>(items.size());
         for (int i = 0; i < items.size(); i++) {
-            titles.add(title(open, itemRow(open, scratch, items.get(i)), scratch));
+            titles.add(open.texts.title(itemRow(open, scratch, items.get(i)), scratch));
         }
         return titles;
     }
@@ -268,9 +269,9 @@ public final class SparseRecommender implements AutoCloseable {
             char[] text = scratch.chars(length);
             int at = Words.find(wanted, text, Utf8.lower(scratch.wrapped(length), 0, length, text));
             if (at == 0) {
-                found.add(item(open, scratch, row, 0));
+                found.add(open.texts.item(row, 0, scratch));
             } else if (at > 0 && later.size() < limit) {
-                later.add(item(open, scratch, row, 0));
+                later.add(open.texts.item(row, 0, scratch));
             }
         }
         found.addAll(later.subList(0, Math.min(later.size(), limit - found.size())));
@@ -308,7 +309,7 @@ public final class SparseRecommender implements AutoCloseable {
 
     /** Whether the model ships titles. */
     public boolean hasTitles() {
-        return state().file.has(PackedFile.TITLES);
+        return state().texts.hasTitles();
     }
 
     /** What the exporter wrote about the model. */
@@ -401,12 +402,7 @@ public final class SparseRecommender implements AutoCloseable {
 
     private static Recommendations rank(State open, Scratch scratch, List<String> unknown) {
         try {
-            int count = open.engine.recommend(scratch);
-            Recommendation[] items = new Recommendation[count];
-            for (int i = 0; i < count; i++) {
-                items[i] = item(open, scratch, scratch.rows[i], scratch.scores[i]);
-            }
-            return new Recommendations(items, unknown);
+            return new Recommendations(open.engine.recommend(scratch), unknown);
         } catch (OutOfMemoryError error) {
             throw tooLarge(error);
         }
@@ -414,14 +410,5 @@ public final class SparseRecommender implements AutoCloseable {
 
     private static SparseDeviceException tooLarge(OutOfMemoryError error) {
         return new SparseDeviceException("too little memory for this request; ask for fewer items", error);
-    }
-
-    private static Recommendation item(State open, Scratch scratch, int row, float score) {
-        String id = open.texts.string(PackedFile.ITEM_IDS, row, scratch);
-        return new Recommendation(id, title(open, row, scratch), row, score);
-    }
-
-    private static String title(State open, int row, Scratch scratch) {
-        return open.file.has(PackedFile.TITLES) ? open.texts.string(PackedFile.TITLES, row, scratch) : null;
     }
 }

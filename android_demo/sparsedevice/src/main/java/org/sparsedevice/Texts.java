@@ -5,9 +5,11 @@ import java.util.zip.CRC32;
 
 /** Ids and titles: strings by row, and rows by id. Reads the mapped bytes; keeps nothing of them. */
 final class Texts {
+    final int nItems;
     private final StringList items, users, titles;
 
     Texts(PackedFile file) {
+        nItems = file.nItems;
         items = new StringList(file, PackedFile.ITEM_IDS, file.nItems);
         users = file.nUsers > 0 ? new StringList(file, PackedFile.USER_IDS, file.nUsers) : null;
         titles = file.has(PackedFile.TITLES) ? new StringList(file, PackedFile.TITLES, file.nItems) : null;
@@ -27,6 +29,20 @@ final class Texts {
         }
         int length = copy(first, row, scratch);
         return new String(scratch.bytes(length), 0, length, StandardCharsets.UTF_8);
+    }
+
+    boolean hasTitles() {
+        return titles != null;
+    }
+
+    /** Title of an item: null where the file has none. */
+    String title(int row, Scratch scratch) {
+        return hasTitles() ? string(PackedFile.TITLES, row, scratch) : null;
+    }
+
+    /** An item with its id and title. */
+    Recommendation item(int row, float score, Scratch scratch) {
+        return new Recommendation(string(PackedFile.ITEM_IDS, row, scratch), title(row, scratch), row, score);
     }
 
     /** Write a string into {@code scratch.bytes}; its length. */
