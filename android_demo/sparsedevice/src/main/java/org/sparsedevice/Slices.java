@@ -3,24 +3,33 @@ package org.sparsedevice;
 import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.util.Arrays;
 
 /**
- * Scores of whole slices. Entries are brought into small arrays a batch of slices at a time: compilers see through
- * arrays, but check every single read of a mapped buffer. Belongs to one thread.
+ * Scores of whole slices. Entries are brought into small arrays a batch of slices at a time, four in a number:
+ * compilers see through arrays, but check every single read of a mapped buffer. Belongs to one thread.
+ *
+ * <p>A table is read at {@code x & table.length - 1}, where it has a power of two of entries, because that needs no
+ * check of the index; with checks, and bytes read one by one, a scan takes half as long again.
  */
 final class Slices {
     private static final int ROWS = PackedFile.SLICE_ROWS;
-    /** Entries that are loaded at once, at least: 64 rows of 256 columns. */
-    private static final int BATCH = ROWS * PackedFile.MAX_BYTE_DIM;
+    /** Entries of a row that are loaded at once, at least. */
+    private static final int BATCH = PackedFile.MAX_BYTE_DIM;
+    /** Numbers that hold one entry of each row of a slice. */
+    private static final int STEP = ROWS / 4;
+    private static final int LOW = 0x0F0F0F0F, SIGNS = 0x08080808;
 
     private final PackedFile file;
     private final boolean narrow;
-    private final ByteBuffer view;
+    private final IntBuffer allColumns;
+    private final IntBuffer allValues;
     private final FloatBuffer allScales;
-    private final byte[] columns;
-    private final byte[] values;
-    private final byte[] unit = new byte[ROWS];
+    private final int[] columns;
+    private final int[] values;
+    private final int[] unit = new int[STEP];
+    private final int[] window = new int[PackedFile.MAX_BYTE_DIM];
     private final float[] scales;
     private final int[] sums;
     private final int[] begins;
@@ -30,16 +39,21 @@ final class Slices {
     Slices(PackedFile file, int rows) {
         this.file = file;
         narrow = file.values == PackedFile.INT4;
-        columns = new byte[Math.max(BATCH, ROWS * file.dim)];
-        values = new byte[columns.length];
-        view = file.data.duplicate();
-        ByteBuffer at = file.data.duplicate().order(file.data.order());
-        ((Buffer) at).position(file.offset(PackedFile.ITEM_SCALES));
-        allScales = at.slice().order(file.data.order()).asFloatBuffer();
+        columns = new int[STEP * Math.max(BATCH, file.dim)];
+        values = new int[columns.length];
+        allColumns = section(file, PackedFile.ITEM_COLUMNS).asIntBuffer();
+        allValues = section(file, PackedFile.ITEM_VALUES).asIntBuffer();
+        allScales = section(file, PackedFile.ITEM_SCALES).asFloatBuffer();
         scales = new float[rows];
         sums = new int[rows];
         begins = new int[rows / ROWS];
         steps = new int[rows / ROWS];
+    }
+
+    private static ByteBuffer section(PackedFile file, int kind) {
+        ByteBuffer at = file.data.duplicate();
+        ((Buffer) at).position(file.offset(kind));
+        return at.slice().order(file.data.order());
     }
 
     /** score = (float32(sum) · row scale) · query scale: two float32 products, in this order. */
@@ -53,15 +67,15 @@ final class Slices {
         for (int done = 0, last; done < slices; done = last) {
             int begin = begins[done], end = begin + steps[done];
             for (last = done + 1; last < slices && begins[last] == end
-                    && end + steps[last] - begin <= columns.length / ROWS; last++) {
+                    && end + steps[last] - begin <= columns.length / STEP; last++) {
                 end += steps[last];
             }
             load(begin, end);
             for (int i = last - 1; narrow && i >= done; i--) {
-                widen(ROWS * (begins[i] - begin), steps[i]);
+                widen(STEP * (begins[i] - begin), steps[i]);
             }
             for (int i = done; i < last; i++) {
-                sum(query.table, ROWS * (begins[i] - begin), begins[i], steps[i], ROWS * i);
+                sum(query.table, STEP * (begins[i] - begin), begins[i], steps[i], ROWS * i);
             }
         }
         ((Buffer) allScales).position(first);
@@ -76,73 +90,90 @@ final class Slices {
     }
 
     private void load(int begin, int end) {
-        int entries = ROWS * (end - begin), part = narrow ? 2 : 1;
-        ((Buffer) view).position(file.offset(PackedFile.ITEM_COLUMNS) + ROWS * begin);
-        view.get(columns, 0, entries);
-        ((Buffer) view).position(file.offset(PackedFile.ITEM_VALUES) + ROWS * begin / part);
-        view.get(values, 0, entries / part);
+        int numbers = STEP * (end - begin), part = narrow ? 2 : 1;
+        ((Buffer) allColumns).position(STEP * begin);
+        allColumns.get(columns, 0, numbers);
+        ((Buffer) allValues).position(STEP * begin / part);
+        allValues.get(values, 0, numbers / part);
     }
 
     /** int4 to int8 in place; units of 128 entries, but of 64 in a slice's last odd step, have low halves first. */
     private void widen(int at, int steps) {
-        // From the back, so that no byte is overwritten before it has been read.
-        int entries = ROWS * steps;
+        // From the back, so that no number is overwritten before it has been read.
+        int numbers = STEP * steps;
         if ((steps & 1) != 0) {
-            entries -= ROWS;
-            widenUnit(at, entries, ROWS / 2);
+            numbers -= STEP;
+            widenUnit(at, numbers, STEP / 2);
         }
-        while (entries > 0) {
-            entries -= 2 * ROWS;
-            widenUnit(at, entries, ROWS);
+        while (numbers > 0) {
+            numbers -= 2 * STEP;
+            widenUnit(at, numbers, STEP);
         }
     }
 
-    private void widenUnit(int at, int entry, int half) {
-        int from = (at + entry) / 2;
+    private void widenUnit(int at, int number, int half) {
+        System.arraycopy(values, (at + number) / 2, unit, 0, half);
         for (int i = 0; i < half; i++) {
-            unit[i] = values[from + i];
+            values[at + number + i] = signed(unit[i] & LOW);
+            values[at + number + half + i] = signed(unit[i] >>> 4 & LOW);
         }
-        for (int i = 0; i < half; i++) {
-            values[at + entry + i] = (byte) RowReader.nibble(unit[i]);
-            values[at + entry + half + i] = (byte) (unit[i] >> 4);
-        }
+    }
+
+    /** Four numbers of 4 bits as four of 8: where the fourth bit is set, those above it are. */
+    private static int signed(int four) {
+        return four | (four & SIGNS) * 30;
     }
 
     /** sums[to + row] = Σ value · table[column] over the {@code steps} entries of each row of the slice. */
     private void sum(int[] table, int at, int begin, int steps, int to) {
         Arrays.fill(sums, to, to + ROWS, 0);
         int step = 0;
-        for (; step < (steps & ~3); step += PackedFile.BASE_STEPS, at += 4 * ROWS) {
-            addQuads(columns, values, table, file.base(begin + step), at, sums, to);
+        for (; step < (steps & ~3); step += PackedFile.BASE_STEPS, at += 4 * STEP) {
+            addQuads(columns, values, inReach(table, begin + step), at, sums, to);
         }
-        int base = step < steps ? file.base(begin + step) : 0;
+        int[] rest = step < steps ? inReach(table, begin + step) : table;
         if ((steps & 2) != 0) {
-            addPairs(columns, values, table, base, at, sums, to);
-            at += 2 * ROWS;
+            addPairs(columns, values, rest, at, sums, to);
+            at += 2 * STEP;
         }
         if ((steps & 1) != 0) {
-            addSingles(columns, values, table, base, at, sums, to);
+            addSingles(columns, values, rest, at, sums, to);
         }
     }
 
-    private static void addQuads(byte[] c, byte[] v, int[] table, int base, int at, int[] sums, int to) {
+    /** The entries of the query that the columns of a group of steps count from. */
+    private int[] inReach(int[] table, int step) {
+        if (!file.hasBases()) {
+            return table;
+        }
+        System.arraycopy(table, file.base(step), window, 0, window.length);
+        return window;
+    }
+
+    private static void addQuads(int[] columns, int[] values, int[] t, int at, int[] sums, int to) {
         for (int row = 0; row < ROWS; row++) {
-            int i = at + 4 * row;
-            sums[to + row] += table[base + (c[i] & 255)] * v[i] + table[base + (c[i + 1] & 255)] * v[i + 1]
-                    + table[base + (c[i + 2] & 255)] * v[i + 2] + table[base + (c[i + 3] & 255)] * v[i + 3];
+            int c = columns[at + row], v = values[at + row];
+            sums[to + row] += t[c & t.length - 1] * (byte) v + t[c >>> 8 & t.length - 1] * (byte) (v >> 8)
+                    + t[c >>> 16 & t.length - 1] * (byte) (v >> 16) + t[c >>> 24 & t.length - 1] * (v >> 24);
         }
     }
 
-    private static void addPairs(byte[] c, byte[] v, int[] table, int base, int at, int[] sums, int to) {
-        for (int row = 0; row < ROWS; row++) {
-            int i = at + 2 * row;
-            sums[to + row] += table[base + (c[i] & 255)] * v[i] + table[base + (c[i + 1] & 255)] * v[i + 1];
+    private static void addPairs(int[] columns, int[] values, int[] t, int at, int[] sums, int to) {
+        for (int i = 0; i < ROWS / 2; i++) {
+            int c = columns[at + i], v = values[at + i];
+            sums[to + 2 * i] += t[c & t.length - 1] * (byte) v + t[c >>> 8 & t.length - 1] * (byte) (v >> 8);
+            sums[to + 2 * i + 1] += t[c >>> 16 & t.length - 1] * (byte) (v >> 16)
+                    + t[c >>> 24 & t.length - 1] * (v >> 24);
         }
     }
 
-    private static void addSingles(byte[] c, byte[] v, int[] table, int base, int at, int[] sums, int to) {
-        for (int row = 0; row < ROWS; row++) {
-            sums[to + row] += table[base + (c[at + row] & 255)] * v[at + row];
+    private static void addSingles(int[] columns, int[] values, int[] t, int at, int[] sums, int to) {
+        for (int i = 0; i < ROWS / 4; i++) {
+            int c = columns[at + i], v = values[at + i], row = to + 4 * i;
+            sums[row] += t[c & t.length - 1] * (byte) v;
+            sums[row + 1] += t[c >>> 8 & t.length - 1] * (byte) (v >> 8);
+            sums[row + 2] += t[c >>> 16 & t.length - 1] * (byte) (v >> 16);
+            sums[row + 3] += t[c >>> 24 & t.length - 1] * (v >> 24);
         }
     }
 }
