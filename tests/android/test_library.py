@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from sparsedevice.errors import ConfigError, PackedFileError, SparseDeviceError, UnknownIdError
-from sparsedevice.packing import PackedFile, pack
+from sparsedevice.packing import PackedFile, compact, pack
 from sparsedevice.runtime.reference import NumpyRecommender
 from tests.android.jvm import JvmRecommender
 from tests.packing.small import write_small
@@ -123,6 +123,27 @@ def test_ids_of_every_kind_are_found(engine, tmp_path):
     for id_ in ids:
         assert model.recommend(history=[id_], exclude="none", k=1).items == [id_]
     assert model.recommend(history=["\ud83d", "?"], k=1).unknown == ["\ud83d", "?"], "half a pair is no id"
+
+
+def test_strings_of_any_length_and_number(engine, tmp_path):
+    """More than the core writes at once, and single ones that are longer than that."""
+    path, n = tmp_path / "long.sd", 600
+    titles = ["é" * (37 * i % 400) if i % 100 else "x" * 40_000 for i in range(n)]
+    ids = [f"{i}{'-' * (i % 90)}" for i in range(n)]
+    pack(path, sp.csr_array(np.ones((n, 4), np.float32)), item_ids=ids, titles=titles)
+    model = JvmRecommender(engine[0], path, engine[1])
+    expected = NumpyRecommender.open(path)
+    for k in (1, 2, n):
+        got, wanted = (one.recommend(history=["1-"], k=k) for one in (model, expected))
+        assert got.items == wanted.items
+        assert got.titles == wanted.titles
+
+
+def test_a_compact_file_is_refused_with_what_to_do(engine, small, tmp_path):
+    compact(small, tmp_path / "small.sdz")
+    with pytest.raises(PackedFileError, match="sparsedevice expand") as caught:
+        JvmRecommender(engine[0], tmp_path / "small.sdz", engine[1])
+    assert caught.value.promise == "magic"
 
 
 def test_closed(engine, small):

@@ -15,7 +15,8 @@ import { fold, searchIndex } from "./sparsedevice-search.js";
 export { ConfigError, PackedFileError, SparseDeviceError, UnknownIdError, hasSimd };
 
 const SENTENCES = {
-  magic: "this is not a sparsedevice packed file",
+  magic:
+    "this is not a sparsedevice packed file, or one in the compact coding, which is to be expanded first (sparsedevice expand)",
   version: "the file has a format version that is not known here; update sparsedevice",
   "byte-order": "the file was written with another byte order",
   truncated: "the file ends too early; load it again",
