@@ -83,11 +83,11 @@ def code_arms(run: Run, prefix: str, seed: int) -> Iterator[Arm]:
     width = run.items.shape[1]
     yield from dense_arms(run, f"{prefix}dense {width}")
     for axes in (w for w in WIDTHS if w <= width):
-        yield f"{prefix}PCA {axes}", lambda w=axes: codes.principal(run.items, w)
+        yield f"{prefix}PCA {axes} of {width}", lambda w=axes: codes.principal(run.items, w)
     for parts in (w for w in WIDTHS if width % w == 0):
         for rotate in (False, True):
             yield (
-                f"{prefix}{'OPQ' if rotate else 'PQ'} {parts}",
+                f"{prefix}{'OPQ' if rotate else 'PQ'} {parts} of {width}",
                 lambda p=parts, r=rotate: codes.product(run.items, p, rotate=r, seed=seed),
             )
 
