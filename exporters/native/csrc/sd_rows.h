@@ -9,6 +9,13 @@
 #include "sparsedevice.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#ifdef __cplusplus
+#define SD_THREAD_LOCAL thread_local
+#else
+#define SD_THREAD_LOCAL _Thread_local
+#endif
 
 #if defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
@@ -20,13 +27,28 @@ typedef struct sd_list {
     uint64_t n;
 } sd_list;
 
-/* Open the bytes of a packed file; the checks take constant time. */
+/* Open the bytes of a packed file; the checks take constant time.
+ *
+ * What a thread opened last it keeps: runtimes ask for the same bytes again and again, and opening
+ * asks the processor what it can do, at which a virtual machine stops for microseconds. The header
+ * has the checksum of the section table, so equal headers mean equal places of the sections. */
 static inline sd_status sd_rows_open(sd_model *model, const void *bytes, uint64_t size) {
+    static SD_THREAD_LOCAL sd_model last;
+    static SD_THREAD_LOCAL unsigned char head[64];
+    if (last.bytes && last.bytes == bytes && last.size == size &&
+        !memcmp(head, bytes, sizeof head)) {
+        *model = last;
+        return SD_OK;
+    }
     sd_status status = sd_open(model, bytes, size);
 #if defined(__aarch64__) && defined(__linux__)
     if (!status && (getauxval(AT_HWCAP) & 1ul << 20)) /* HWCAP_ASIMDDP */
         sd_add_kernel(model, SD_KERNEL_NEON_DOT);
 #endif
+    if (!status) {
+        last = *model;
+        memcpy(head, bytes, sizeof head);
+    }
     return status;
 }
 

@@ -14,8 +14,9 @@
     static inline __attribute__((                                                                  \
         always_inline, target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")))
 
-static uint32_t ask_kernels(void) {
-    uint32_t a, b, c, d, low, high, kernels = 0;
+uint64_t sd_x86_kernels(void) {
+    uint32_t a, b, c, d, low, high;
+    uint64_t kernels = 0;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) /* OSXSAVE */
         return 0;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -27,16 +28,6 @@ static uint32_t ask_kernels(void) {
     if ((low & 0xE6) == 0xE6 && (b & wanted) == wanted && c >> 1 & 1 && c >> 11 & 1)
         kernels |= 1u << SD_KERNEL_AVX512;
     return kernels;
-}
-
-/* Asked once: a virtual machine stops at every CPUID, for microseconds, and operators of runtimes
- * open the model for each query. */
-uint64_t sd_x86_kernels(void) {
-    static _Atomic uint32_t known; /* the kernels and ASKED; 0 before */
-    enum { ASKED = 1u << 31 };
-    if (!known)
-        known = ask_kernels() | ASKED;
-    return known & ~ASKED;
 }
 
 /* ---- AVX-512 ---- */
