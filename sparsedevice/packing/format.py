@@ -32,6 +32,8 @@ MAX_STRING_BYTES = 65_535
 MAX_BYTE_DIM = 256
 #: Unit of such a base.
 BASE_COLUMNS = 16
+#: Up to this many columns, rows of slices are sorted by the half that their columns lie in.
+HALVED_DIM = 64
 #: Rows of one slice of the sliced layout.
 SLICE_ROWS = 64
 
@@ -122,6 +124,11 @@ class Header:
         return stored // SLICE_ROWS if self.layout == "sliced" and self.dim > MAX_BYTE_DIM else 0
 
     @property
+    def flags(self) -> int:
+        """1 where rows are sorted by :func:`sparsedevice.packing.sliced.sort_keys`."""
+        return int(self.layout == "sliced" and self.dim <= MAX_BYTE_DIM)
+
+    @property
     def n_slices(self) -> int:
         """Slices of 64 rows, the last one filled up with empty rows."""
         return -(-self.n_items // SLICE_ROWS)
@@ -208,7 +215,7 @@ def encode_head(header: Header, sections: Sequence[Section]) -> bytes:
             VALUES.index(header.values),
             LAYOUTS.index(header.layout),
             SIMILARITIES.index(header.similarity),
-            0,
+            header.flags,
             header.nnz_items,
             header.nnz_users,
             header.nnz_seen,
@@ -261,9 +268,9 @@ def _decode_counts(counts: list[int]) -> Header:
         )
     if max(nnz_items, nnz_users, nnz_seen) > 0xFFFFFFFF:
         raise PackedFileError("counts", "a table with 2^32 entries or more is outside the format")
-    if values >= len(VALUES) or layout >= len(LAYOUTS) or similarity >= len(SIMILARITIES) or flags:
-        codes = f"{values}, {layout}, {similarity}, {flags}"
-        raise PackedFileError("codes", f"unknown codes for values, layout, similarity, flags: {codes}")
+    if values >= len(VALUES) or layout >= len(LAYOUTS) or similarity >= len(SIMILARITIES):
+        codes = f"{values}, {layout}, {similarity}"
+        raise PackedFileError("codes", f"unknown codes for values, layout, similarity: {codes}")
     header = Header(
         n_items,
         n_users,
@@ -277,6 +284,11 @@ def _decode_counts(counts: list[int]) -> Header:
     )
     if header.layout == "sliced" and not can_slice(header.values):
         raise PackedFileError("codes", f"layout 'sliced' does not hold {header.values} values")
+    if flags != header.flags:
+        raise PackedFileError(
+            "codes",
+            f"the flags are {flags}, not {header.flags}: an earlier version wrote the file; export it again",
+        )
     return header
 
 

@@ -21,7 +21,7 @@ from sparsedevice.packing.format import (
 )
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.reader import PackedFile, parse_metadata
-from sparsedevice.packing.sliced import BASE_STEPS, Slices, entries
+from sparsedevice.packing.sliced import BASE_STEPS, Slices, entries, sort_keys
 from sparsedevice.packing.strings import first_slot
 
 
@@ -41,6 +41,7 @@ def verify_file(packed: PackedFile) -> None:
         _check_pointers(packed, Kind.ITEM_POINTERS, packed.nnz)
         _check_rows(packed, packed.item_rows, "item")
     _check_scales(packed, Kind.ITEM_SCALES)
+    _check_order(packed)
     if packed.n_users:
         _check_pointers(packed, Kind.USER_POINTERS, packed.header.nnz_users)
         if packed.user_rows is not None:
@@ -155,6 +156,17 @@ def _check_slices(packed: PackedFile) -> None:
     indptr = np.concatenate(([0], np.cumsum(counts)))
     scales = packed.section(Kind.ITEM_SCALES, "<f4")
     _check_rows(packed, Rows(indptr, columns[real], values[real], scales, packed.dim), "item")
+
+
+def _check_order(packed: PackedFile) -> None:
+    if not packed.header.flags:
+        return
+    keys = np.stack(sort_keys(packed.item_rows), axis=1)
+    step = np.diff(keys, axis=0)
+    first = np.argmax(step != 0, axis=1)
+    falls = np.flatnonzero(step[np.arange(len(step)), first] < 0)
+    if len(falls):
+        raise PackedFileError("columns", f"item row {falls[0] + 1} does not stand in the order of slices")
 
 
 def _check_bases(packed: PackedFile, slices: Slices) -> None:

@@ -34,7 +34,7 @@ from sparsedevice.packing.format import (
 )
 from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.packing.quantize import Rows, quantize
-from sparsedevice.packing.sliced import join_nibbles, pack_nibbles, to_slices
+from sparsedevice.packing.sliced import join_nibbles, pack_nibbles, sort_keys, to_slices
 from sparsedevice.packing.strings import pack_strings, pack_vocabulary
 from sparsedevice.packing.tower import Tower
 
@@ -84,8 +84,8 @@ def pack(
 ) -> PackedInfo:
     """Write a packed file; the same arguments give the same bytes.
 
-    Items are reordered, longest row first (stable; above 256 columns those that use like parts of the columns
-    side by side). From there on *row* means the file's row.
+    Items are reordered, longest row first, and in slices like rows side by side (stable). From there on *row*
+    means the file's row.
 
     Args:
         path: the file to write; an existing one is replaced at once, not in parts.
@@ -113,7 +113,7 @@ def pack(
     fold_in.check(n_items, dim, similarity)
 
     rows = quantize(items, values, similarity, name="item")
-    order = _row_order(rows)
+    order = _row_order(rows, layout, values)
     rows = rows.take(order)
     chosen, parts = _laid_out(rows, layout, values)
     parts |= dict(zip(
@@ -199,11 +199,14 @@ def _check_layout(layout: str, values: Values) -> None:
         raise ConfigError(f"layout {layout!r} is unknown; use auto, csr or sliced")
 
 
-def _row_order(rows: Rows) -> NDArray[np.int64]:
-    """Longest row first; above 256 columns then by how many entries each quarter of the columns has.
+def _row_order(rows: Rows, layout: str, values: Values) -> NDArray[np.int64]:
+    """Longest row first; in slices neighbours are alike (:func:`sort_keys`).
 
-    There entries of neighbours stand side by side only where their columns are near one another.
+    Above 256 columns then by how many entries each quarter of the columns has: there entries of neighbours
+    stand side by side only where their columns are near one another.
     """
+    if rows.dim <= MAX_BYTE_DIM and layout != "csr" and can_slice(values):
+        return np.lexsort(sort_keys(rows)[::-1])
     keys = [-np.diff(rows.indptr)]
     if rows.dim > MAX_BYTE_DIM:
         quarter = (4 * rows.columns.astype(np.int64) // rows.dim).astype(np.int8)

@@ -142,6 +142,25 @@ BROKEN_RULES = [
     rule(1, 4, 0, 1.0, 1.0),
     head(30, b"\x01"),  # steps are for cosine
 ]
+
+
+def rescaled(rows: int, scale: float) -> Damage:
+    """The first rows with another scale."""
+    return body(Kind.ITEM_SCALES, 0, rows * f32(scale))
+
+
+def shortened(data: bytes) -> bytes:
+    """The first row without its last entry, and the header with one less: shorter than the second row."""
+    packed = PackedFile(data)
+    steps = packed.slice_pointers[:2].astype(np.int64)
+    at = int(entry_offsets(steps, np.array([0]), steps[1:] - 1)[0])
+    fewer = head(32, struct.pack("<Q", packed.nnz - 1))(data)
+    return patched(patched(fewer, Kind.ITEM_COLUMNS, at, b"\0"), Kind.ITEM_VALUES, at, b"\0")
+
+
+OUT_OF_ORDER = [rescaled(1, 1e3), rescaled(2, 1e3), shortened]
+
+
 # (promise, values, layout, damage)
 DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("magic", "int8", "sliced", lambda data: b"PK\x03\x04" + data[4:]),
@@ -163,7 +182,10 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("codes", "int8", "sliced", head(28, b"\x04")),
     ("codes", "int8", "sliced", head(29, b"\x02")),
     ("codes", "int8", "sliced", head(30, b"\x02")),
-    ("codes", "int8", "sliced", head(31, b"\x01")),
+    ("codes", "int8", "sliced", head(31, b"\x00")),
+    ("codes", "int8", "sliced", head(31, b"\x03")),
+    ("codes", "int8", "csr", head(31, b"\x01")),
+    ("codes", "int8", "wide", head(31, b"\x01")),
     ("codes", "f32", "csr", head(29, b"\x01")),
     ("sections", "int8", "sliced", head(56, u32(25))),
     ("sections", "int8", "sliced", entry(21, 0, u32(25))),
@@ -198,7 +220,8 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("columns", "int8", "sliced", body(Kind.ITEM_COLUMNS, 3, b"\xff")),
     ("columns", "int8", "csr", body(Kind.ITEM_COLUMNS, 0, b"\x0c")),
     ("columns", "int8", "sliced", swap_columns),
-    ("lengths", "int8", "wide", head(24, u32(256))),
+    ("lengths", "int8", "wide", lambda data: head(31, b"\x01")(head(24, u32(256))(data))),
+    *(("columns", "int8", "sliced", damage) for damage in OUT_OF_ORDER),
     ("columns", "int8", "wide", body(Kind.ITEM_POINTERS, BASES, b"\x01")),
     ("columns", "int8", "wide", body(Kind.ITEM_POINTERS, BASES, 4 * b"\x14")),
     ("columns", "int4", "wide", body(Kind.ITEM_POINTERS, BASES, 4 * b"\x13")),

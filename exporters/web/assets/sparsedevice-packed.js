@@ -268,7 +268,8 @@ function join(head, counts, parts) {
   const view = new DataView(file.buffer);
   file.set([0x93, 0x53, 0x44, 0x56, 0x0d, 0x0a, 0x1a, 0x0a]);
   [1, BYTE_ORDER, head.nItems, head.nUsers, head.dim].forEach((number, i) => view.setUint32(8 + 4 * i, number, true));
-  file.set([head.values, head.layout, head.similarity], 28);
+  const sorted = head.layout === 1 && head.dim <= 256 ? 1 : 0; /* docs/format.md, "Slices" */
+  file.set([head.values, head.layout, head.similarity, sorted], 28);
   counts.forEach((count, i) => view.setBigUint64(32 + 8 * i, BigInt(count), true));
   view.setUint32(56, kinds.length, true);
   kinds.forEach((kind, i) => {

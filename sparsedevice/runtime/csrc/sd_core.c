@@ -86,7 +86,8 @@ static sd_status read_counts(sd_model *model, const uint8_t *head) {
         model->dim < 1 || model->dim > SD_MAX_DIM || model->nnz_items > UINT32_MAX ||
         model->nnz_users > UINT32_MAX || model->nnz_seen > UINT32_MAX)
         return SD_COUNTS;
-    if (head[28] > SD_INT4 || head[29] > SD_SLICED || head[30] > SD_DOT || head[31])
+    if (head[28] > SD_INT4 || head[29] > SD_SLICED || head[30] > SD_DOT ||
+        head[31] != (head[29] && model->dim <= SD_MAX_BYTE_DIM))
         return SD_CODES;
     model->values = (sd_values)head[28];
     model->layout = (sd_layout)head[29];

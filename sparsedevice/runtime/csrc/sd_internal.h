@@ -10,6 +10,10 @@
 #define SD_MAX_DIM 4096u
 #define SD_MAX_BYTE_DIM 256u
 #define SD_BASE_COLUMNS 16u
+/* Up to this many columns, rows are sorted by the half that their columns lie in. */
+#define SD_HALVED_DIM 64u
+/* Scales are sorted by their upper bits only: steps of 14 to 25 %. */
+#define SD_BUCKET_BITS 21
 #define SD_INFINITY (sd_bits_float(0x7F800000u))
 #define SD_MAX_F32 3.4028234663852886e38f
 #define SD_RULE_BYTES 24u
@@ -171,6 +175,12 @@ SD_INLINE const uint8_t *sd_bases(const sd_model *model) {
 /* The column from which on the columns of a step's group count. */
 SD_INLINE uint32_t sd_base(const uint8_t *bases, uint32_t step) {
     return bases ? SD_BASE_COLUMNS * bases[step & ~3u] : 0;
+}
+
+/* The class of a row of up to 64 columns, by its fourth column (0 if none) and the one after its
+ * groups of four (63 if none): which half of the columns they lie in (docs/format.md, "Slices"). */
+SD_INLINE uint32_t sd_row_class(uint32_t fourth, uint32_t rest) {
+    return rest < 32 ? 0 : fourth < 32 ? 1 : 2;
 }
 
 SD_INLINE uint32_t sd_cursor_column(const sd_cursor *at, uint32_t place) {

@@ -39,26 +39,36 @@ SD_INLINE tables load_tables(const int8_t *entries, int n_tables) {
     return from;
 }
 
-/* GCC (12) copies the table before every look-up, unless told which registers it lives in. */
-SD_INLINE int8x16_t look_up_first(int8x16x4_t table, uint8x16_t columns) {
-#ifdef __clang__
-    return vqtbl4q_s8(table, columns);
-#else
-    register int8x16_t a __asm__("v28") = table.val[0];
-    register int8x16_t b __asm__("v29") = table.val[1];
-    register int8x16_t c __asm__("v30") = table.val[2];
-    register int8x16_t d __asm__("v31") = table.val[3];
-    int8x16_t found;
-    __asm__("tbl %0.16b, {v28.16b - v31.16b}, %1.16b"
-            : "=w"(found)
-            : "w"(columns), "w"(a), "w"(b), "w"(c), "w"(d));
-    return found;
-#endif
-}
+/* What look-ups go to: one to four tables of 64, or one half of the first, from which fewer
+ * registers are read. */
+enum { LOWER_HALF = -1, UPPER_HALF = -2 };
+
+/* Look-ups in some registers of a table. Compilers copy it before every look-up, unless told which
+ * registers it lives in. */
+#define SD_LOOK_UP(name, registers)                                                                \
+    SD_INLINE int8x16_t name(int8x16x4_t table, uint8x16_t columns) {                              \
+        register int8x16_t a __asm__("v28") = table.val[0];                                        \
+        register int8x16_t b __asm__("v29") = table.val[1];                                        \
+        register int8x16_t c __asm__("v30") = table.val[2];                                        \
+        register int8x16_t d __asm__("v31") = table.val[3];                                        \
+        int8x16_t found;                                                                           \
+        __asm__("tbl %0.16b, {" registers "}, %1.16b"                                              \
+                : "=w"(found)                                                                      \
+                : "w"(columns), "w"(a), "w"(b), "w"(c), "w"(d));                                   \
+        return found;                                                                              \
+    }
+
+SD_LOOK_UP(look_up_first, "v28.16b - v31.16b")
+SD_LOOK_UP(look_up_lower, "v28.16b - v29.16b")
+SD_LOOK_UP(look_up_upper, "v30.16b - v31.16b")
 
 /* Query entries of 16 column ids. A look-up leaves lanes whose index is beyond its table as they
  * are (TBX) or zero (TBL), and the subtraction wraps. */
 SD_INLINE int8x16_t look_up(tables from, int n_tables, uint8x16_t columns) {
+    if (n_tables == LOWER_HALF)
+        return look_up_lower(from.a, columns);
+    if (n_tables == UPPER_HALF)
+        return look_up_upper(from.a, vsubq_u8(columns, vdupq_n_u8(32)));
     int8x16_t found = look_up_first(from.a, columns);
     if (n_tables > 1)
         found = vqtbx4q_s8(found, from.b, vsubq_u8(columns, vdupq_n_u8(64)));
@@ -89,26 +99,38 @@ SD_INLINE int8x16_t values_at(const uint8_t *values, int i, int half, int nibble
     return vshrq_n_s8(inside < half ? vshlq_n_s8(bytes, 4) : bytes, 4);
 }
 
-/* Sums of four rows each, begun with two entries of every row: no zeros are needed. */
-SD_INLINE void begin_with_pairs(tables from, int n_tables, const uint8_t *columns,
-                                const uint8_t *values, int nibbles, int32x4_t *sum) {
+/* What is added up, and from where. n_tables as of look_up. */
+typedef struct part {
+    tables from;
+    const uint8_t *columns, *values;
+    int n_tables, nibbles;
+} part;
+
+/* Sums of four rows each, begun with two entries of each: no zeros are needed. */
+SD_INLINE void begin_with_pairs(part of, int32x4_t *sum) {
     SD_UNROLL
     for (int i = 0; i < 8; i++) {
-        int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
-        int8x16_t v = values_at(values, i, 64, nibbles);
+        int8x16_t q = look_up(of.from, of.n_tables, vld1q_u8(of.columns + 16 * i));
+        int8x16_t v = values_at(of.values, i, 64, of.nibbles);
         sum[2 * i] = vpaddlq_s16(vmull_s8(vget_low_s8(q), vget_low_s8(v)));
         sum[2 * i + 1] = vpaddlq_s16(vmull_high_s8(q, v));
     }
 }
 
-SD_INLINE void add_singles(tables from, int n_tables, const uint8_t *columns, const uint8_t *values,
-                           int nibbles, int32x4_t *sum) {
+SD_INLINE void add_fours(part of, int32x4_t *sum) {
+    SD_UNROLL
+    for (int i = 0; i < 16; i++) {
+        int8x16_t q = look_up(of.from, of.n_tables, vld1q_u8(of.columns + 16 * i));
+        sum[i] = add_quads(sum[i], q, values_at(of.values, i, 64, of.nibbles));
+    }
+}
+
+SD_INLINE void add_singles(part of, int32x4_t *sum) {
     SD_UNROLL
     for (int i = 0; i < 4; i++) {
-        int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
-        int8x16_t v = values_at(values, i, 32, nibbles);
-        int16x8_t low = vmull_s8(vget_low_s8(q), vget_low_s8(v));
-        int16x8_t high = vmull_high_s8(q, v);
+        int8x16_t q = look_up(of.from, of.n_tables, vld1q_u8(of.columns + 16 * i));
+        int8x16_t v = values_at(of.values, i, 32, of.nibbles);
+        int16x8_t low = vmull_s8(vget_low_s8(q), vget_low_s8(v)), high = vmull_high_s8(q, v);
         sum[4 * i] = vaddw_s16(sum[4 * i], vget_low_s16(low));
         sum[4 * i + 1] = vaddw_high_s16(sum[4 * i + 1], low);
         sum[4 * i + 2] = vaddw_s16(sum[4 * i + 2], vget_low_s16(high));
@@ -116,74 +138,212 @@ SD_INLINE void add_singles(tables from, int n_tables, const uint8_t *columns, co
     }
 }
 
-/* A slice is finished without its second product and without stores where its largest score is
- * below `least`: rounding is monotonic, so the largest of the products is the product of the
- * largest. FMAXNM takes the number where the other is a NaN. */
-SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t first,
-                        uint32_t count, float least, float *restrict scores, int n_tables, int wide,
-                        int nibbles) {
+/* The largest of 32 sums, in some lane. */
+SD_INLINE int32x4_t largest(const int32x4_t *sum) {
+    int32x4_t most[4];
+    SD_UNROLL
+    for (int i = 0; i < 4; i++)
+        most[i] = vmaxq_s32(sum[i], sum[i + 4]);
+    return vmaxq_s32(vmaxq_s32(most[0], most[1]), vmaxq_s32(most[2], most[3]));
+}
+
+/* Slices side by side whose rows all have one length and one class. */
+typedef struct run {
+    const uint8_t *columns, *values;
+    uint64_t begin;         /* first step */
+    uint32_t slices, steps; /* of each slice */
+    int even;               /* 0: one slice of which nothing is known */
+    uint32_t kind;          /* sd_row_class */
+} run;
+
+SD_INLINE uint32_t class_of_lane(const uint8_t *columns, uint32_t steps, uint32_t lane) {
+    uint32_t rest = 64u * (steps & ~3u) + (steps & 2 ? 2 * lane : lane);
+    return sd_row_class(steps > 3 ? columns[4 * lane + 3] : 0, steps & 3 ? columns[rest] : 63);
+}
+
+/* The `left` slices from `first` on, or half of them, a quarter and so on, of which the first and
+ * the last row say that all rows between them are alike, which is so because rows are sorted
+ * (docs/format.md, "Slices"). */
+SD_INLINE run find_run(const sd_model *model, uint32_t first, uint32_t left, int classes,
+                       int nibbles) {
     const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
-    const uint8_t *all_columns = model->sections[SD_K_ITEM_COLUMNS];
-    const uint8_t *all_values = model->sections[SD_K_ITEM_VALUES];
-    const uint8_t *scales = model->sections[SD_K_ITEM_SCALES] + 4 * (uint64_t)first;
-    const uint32_t dim = model->dim;
-    const float query_scale = query->scale;
     uint64_t total = model->stored / SD_SLICE_ROWS;
-    uint32_t groups = 0;
-    const uint8_t *bases = sd_bases(model);
-    tables from = load_tables(query->table, n_tables), rest = from;
-    for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
-        sd_range range = sd_clamped(pointers, (first + done) / SD_SLICE_ROWS, total, dim);
-        const uint8_t *columns = all_columns + SD_SLICE_ROWS * range.begin;
-        const uint8_t *values = all_values + (SD_SLICE_ROWS * range.begin >> nibbles);
-        uint64_t quads = 64 * (uint64_t)(range.count & ~3u);
-        const uint8_t *rest_columns = columns + quads, *rest_values = values + (quads >> nibbles);
+    sd_range range = sd_clamped(pointers, first, total, model->dim);
+    run found = {0};
+    found.begin = range.begin;
+    found.steps = range.count;
+    found.columns = model->sections[SD_K_ITEM_COLUMNS] + SD_SLICE_ROWS * range.begin;
+    found.values = model->sections[SD_K_ITEM_VALUES] + (SD_SLICE_ROWS * range.begin >> nibbles);
+    found.slices = 1;
+    if (model->dim > SD_MAX_BYTE_DIM || !range.count)
+        return found;
+    uint32_t kind = classes ? class_of_lane(found.columns, range.count, 0) : 0;
+    for (uint32_t slices = left; slices; slices /= 2) {
+        sd_range last = sd_clamped(pointers, first + slices - 1, total, model->dim);
+        uint64_t steps = (uint64_t)slices * range.count;
+        if (last.begin + last.count != range.begin + steps || last.count != range.count)
+            continue;
+        uint32_t end = found.values[(SD_SLICE_ROWS * steps >> nibbles) - 1];
+        if (!(nibbles ? end >> 4 : end)) /* not all are so long */
+            continue;
+        const uint8_t *columns = found.columns + SD_SLICE_ROWS * (steps - range.count);
+        if (classes && class_of_lane(columns, range.count, 63) != kind)
+            continue;
+        found.slices = slices;
+        found.even = 1;
+        found.kind = kind;
+        return found;
+    }
+    return found;
+}
+
+/* A number that sums of rows with scores of `least` or more are not below, if no scale is above
+ * `edge`. */
+SD_INLINE int32_t limit_of(float least, float edge, float query_scale) {
+    float unit = edge * query_scale, limit = least / unit * 0.99999f - 1;
+    if (!(unit > 1e-30f && limit > 0)) /* smaller ones are not exact enough */
+        return INT32_MIN;
+    return limit < 1e9f ? (int32_t)limit : 1000000000;
+}
+
+/* Integers within 2^22 are the last bits of 3 * 2^22 and them: two additions, which most cores have
+ * twice the units for that conversions have. 256 products are less. */
+SD_INLINE float32x4_t to_floats(int32x4_t sum, int wide) {
+    const float shift = 12582912;
+    if (wide)
+        return vcvtq_f32_s32(sum);
+    int32x4_t bits = vaddq_s32(sum, vreinterpretq_s32_f32(vdupq_n_f32(shift)));
+    return vsubq_f32(vreinterpretq_f32_s32(bits), vdupq_n_f32(shift));
+}
+
+/* Scores of 32 rows; returns the largest, in some lane. FMAXNM takes the number where the other is
+ * a NaN. */
+SD_INLINE float32x4_t write_scores(const int32x4_t *sum, const uint8_t *scales, float query_scale,
+                                   float *restrict scores, int wide) {
+    float32x4_t most = vdupq_n_f32(-SD_INFINITY);
+    SD_UNROLL
+    for (int i = 0; i < 8; i++) {
+        float32x4_t row_scale = vreinterpretq_f32_u8(vld1q_u8(scales + 16 * i));
+        float32x4_t product = vmulq_f32(to_floats(sum[i], wide), row_scale);
+        float32x4_t score = vmulq_n_f32(product, query_scale);
+        vst1q_f32(scores + 4 * i, score);
+        most = vmaxnmq_f32(most, score);
+    }
+    return most;
+}
+
+SD_INLINE void write_lowest(float *scores) {
+    for (int i = 0; i < 32; i += 4)
+        vst1q_f32(scores + i, vdupq_n_f32(-SD_INFINITY));
+}
+
+/* Scores of the slices of a run. Returns a bit for each that has a half whose scores were written;
+ * its other half gets scores that are below `least`, as theirs are. */
+SD_INLINE uint32_t scan_run(const sd_model *model, const sd_query *query, const run *of,
+                            const uint8_t *scales, float least, float *restrict scores,
+                            int n_tables, int n_fours, int n_rest, int pairs, int wide,
+                            int nibbles) {
+    const uint8_t *bases = wide ? sd_bases(model) + of->begin : NULL;
+    const uint32_t steps = of->steps, fours = steps & ~3u;
+    const float query_scale = query->scale;
+    part all = {load_tables(query->table, n_tables), of->columns, of->values, n_tables, nibbles};
+    part rest = all;
+    uint32_t written = 0, edge = 0;
+    int32_t limit = INT32_MIN;
+    rest.n_tables = n_rest;
+    if (wide && steps & 3)
+        rest.from = load_tables(query->table + sd_base(bases, steps), n_tables);
+    for (uint32_t slice = 0; slice < of->slices; slice++) {
+        uint32_t bits = sd_u16(scales + 254) | ((1u << (SD_BUCKET_BITS - 16)) -
+                                                1); /* of the largest scale, the upper ones */
+        if (of->even && bits != edge) {
+            edge = bits;
+            __asm__ volatile(""); /* or clang divides for every slice */
+            limit = limit_of(least, sd_bits_float((bits + 1) << 16), query_scale);
+        }
+        rest.columns = all.columns + 64 * fours;
+        rest.values = all.values + (64 * fours >> nibbles);
         int32x4_t sum[16];
-        float32x4_t product[16], most[8];
-        if (wide && range.count & 3)
-            rest = load_tables(query->table + sd_base(bases + range.begin, range.count), n_tables);
-        if (range.count & 2) {
-            begin_with_pairs(wide ? rest : from, n_tables, rest_columns, rest_values, nibbles, sum);
-            rest_columns += 128;
-            rest_values += nibbles ? 64 : 128;
+        part at = all, single = rest;
+        if (pairs) {
+            begin_with_pairs(rest, sum);
+            single.columns += 128;
+            single.values += nibbles ? 64 : 128;
         } else {
             SD_UNROLL
             for (int i = 0; i < 16; i++)
                 sum[i] = vdupq_n_s32(0);
         }
-        for (uint32_t step = 0; step < (range.count & ~3u); step += 4) {
+        if (fours && !wide) {
+            at.n_tables = n_fours;
+            add_fours(at, sum);
+        }
+        at.n_tables = n_tables;
+        for (uint32_t step = wide ? 0 : 4; step < fours; step += 4) {
+            at.columns = all.columns + 64 * step;
+            at.values = all.values + (64 * step >> nibbles);
             if (wide)
-                from = load_tables(query->table + sd_base(bases + range.begin, step), n_tables);
-            SD_UNROLL
-            for (int i = 0; i < 16; i++) {
-                int8x16_t q = look_up(from, n_tables, vld1q_u8(columns + 16 * i));
-                sum[i] = add_quads(sum[i], q, values_at(values, i, 64, nibbles));
-            }
-            columns += 256;
-            values += nibbles ? 128 : 256;
+                at.from = load_tables(query->table + sd_base(bases, step), n_tables);
+            add_fours(at, sum);
         }
-        if (range.count & 1)
-            add_singles(wide ? rest : from, n_tables, rest_columns, rest_values, nibbles, sum);
-        SD_UNROLL
-        for (int i = 0; i < 16; i++) {
-            float32x4_t row_scale = vreinterpretq_f32_u8(vld1q_u8(scales + 4 * done + 16 * i));
-            product[i] = vmulq_f32(vcvtq_f32_s32(sum[i]), row_scale);
+        if (steps & 1)
+            add_singles(single, sum);
+        int32x4_t lower = largest(sum), upper = largest(sum + 8);
+        if (!of->even) {
+            float32x4_t most = write_scores(sum, scales, query_scale, scores, wide);
+            most = vmaxnmq_f32(most,
+                               write_scores(sum + 8, scales + 128, query_scale, scores + 32, wide));
+            written |= (uint32_t)(vmaxnmvq_f32(most) >= least) << slice;
+        } else if (vmaxvq_s32(vmaxq_s32(lower, upper)) >= limit) {
+            written |= 1u << slice;
+            if (vmaxvq_s32(lower) >= limit)
+                write_scores(sum, scales, query_scale, scores, wide);
+            else
+                write_lowest(scores);
+            if (vmaxvq_s32(upper) >= limit)
+                write_scores(sum + 8, scales + 128, query_scale, scores + 32, wide);
+            else
+                write_lowest(scores + 32);
         }
-        SD_UNROLL
-        for (int i = 0; i < 8; i++)
-            most[i] = vmaxnmq_f32(product[i], product[i + 8]);
-        SD_UNROLL
-        for (int i = 0; i < 4; i++)
-            most[i] = vmaxnmq_f32(most[i], most[i + 4]);
-        float32x4_t all = vmaxnmq_f32(vmaxnmq_f32(most[0], most[1]), vmaxnmq_f32(most[2], most[3]));
-        if (!(vmaxnmvq_f32(all) * query_scale >= least))
-            continue;
-        groups |= 1u << done / SD_SLICE_ROWS;
-        SD_UNROLL
-        for (int i = 0; i < 16; i++)
-            vst1q_f32(scores + done + 4 * i, vmulq_n_f32(product[i], query_scale));
+        all.columns += 64 * steps;
+        all.values += 64 * steps >> nibbles;
+        scales += 4 * SD_SLICE_ROWS;
+        scores += SD_SLICE_ROWS;
     }
-    return groups;
+    return written;
+}
+
+SD_INLINE uint32_t scan_kind(const sd_model *model, const sd_query *query, const run *of,
+                             const uint8_t *scales, float least, float *to, int n_tables, int pairs,
+                             int wide, int nibbles) {
+    if (n_tables == 1 && of->even && of->kind == 0)
+        return scan_run(model, query, of, scales, least, to, 1, LOWER_HALF, 1, pairs, 0, nibbles);
+    if (n_tables == 1 && of->even && of->kind == 1)
+        return scan_run(model, query, of, scales, least, to, 1, LOWER_HALF, UPPER_HALF, pairs, 0,
+                        nibbles);
+    if (n_tables == 1 && of->even)
+        return scan_run(model, query, of, scales, least, to, 1, 1, UPPER_HALF, pairs, 0, nibbles);
+    return scan_run(model, query, of, scales, least, to, n_tables, n_tables, n_tables, pairs, wide,
+                    nibbles);
+}
+
+SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t first,
+                        uint32_t count, float least, float *restrict scores, int n_tables, int wide,
+                        int nibbles) {
+    uint32_t written = 0;
+    for (uint32_t done = 0, n = count / SD_SLICE_ROWS; done < n;) {
+        run of = find_run(model, first / SD_SLICE_ROWS + done, n - done, n_tables == 1, nibbles);
+        const uint8_t *scales =
+            model->sections[SD_K_ITEM_SCALES] + 4 * (first + SD_SLICE_ROWS * (uint64_t)done);
+        float *to = scores + SD_SLICE_ROWS * done;
+        uint32_t groups =
+            of.steps & 2
+                ? scan_kind(model, query, &of, scales, least, to, n_tables, 1, wide, nibbles)
+                : scan_kind(model, query, &of, scales, least, to, n_tables, 0, wide, nibbles);
+        written |= groups << done;
+        done += of.slices;
+    }
+    return written;
 }
 
 /* One copy of the loop for each number of tables and kind of values. */

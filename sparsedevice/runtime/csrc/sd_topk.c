@@ -154,7 +154,7 @@ static void scan_all(const sd_model *model, job *jobs, uint32_t n_jobs) {
                     collect(scores + at, into->least, first + at, into->keys + into->count);
             }
             /* Often while k is small: a higher bound lets fewer groups in. */
-            if (into->count >= into->k + sd_min(into->k / 2 + 12, SD_SLACK / 2))
+            if (into->count >= into->k + sd_min(into->k / 8 + 2, SD_SLACK / 2))
                 cut_back(into);
         }
     }

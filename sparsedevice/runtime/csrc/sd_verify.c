@@ -107,6 +107,29 @@ static sd_status check_floats(const sd_model *model, uint32_t kind, int positive
     return SD_OK;
 }
 
+/* Rows of slices up to 256 columns stand in order: by length, class, and upper bits of the scale.
+ */
+static sd_status check_order(const sd_model *model) {
+    uint64_t last = 0;
+    if (model->layout == SD_CSR || model->dim > SD_MAX_BYTE_DIM)
+        return SD_OK;
+    for (uint32_t row = 0; row < model->n_items; row++) {
+        sd_cursor at = sd_cursor_at(model, SD_ITEMS, row);
+        uint32_t count = at.count, kind = 0;
+        while (count && sd_cursor_integer(&at, count - 1) == 0)
+            count--;
+        if (model->dim <= SD_HALVED_DIM)
+            kind = sd_row_class(count > 3 ? sd_cursor_column(&at, 3) : 0,
+                                count & 3 ? sd_cursor_column(&at, count & ~3u) : SD_HALVED_DIM - 1);
+        uint64_t key = (uint64_t)(model->dim - count) << 32 | kind << 16 |
+                       sd_float_bits(at.scale) >> SD_BUCKET_BITS;
+        if (key < last)
+            return SD_COLUMNS;
+        last = key;
+    }
+    return SD_OK;
+}
+
 static sd_status check_seen(const sd_model *model) {
     const uint8_t *pointers = model->sections[SD_K_SEEN_POINTERS];
     const uint8_t *rows = model->sections[SD_K_SEEN_ROWS];
@@ -212,6 +235,8 @@ static sd_status check_tables(const sd_model *model) {
         model->layout == SD_SLICED ? check_slices(model) : check_rows(model, SD_ITEMS);
     if (!status)
         status = check_floats(model, SD_K_ITEM_SCALES, 1, SD_SCALES);
+    if (!status)
+        status = check_order(model);
     if (!status && model->n_users)
         status = check_rows(model, SD_USERS);
     if (!status && model->n_users)

@@ -14,6 +14,10 @@ final class PackedFile {
     static final int COSINE = 0, DOT = 1;
     static final int SLICE_ROWS = 64;
     static final int MAX_BYTE_DIM = 256;
+    /** Rows of slices of up to this many columns are sorted by the half that their columns lie in. */
+    static final int HALVED_DIM = 64;
+    /** Bits of a scale that rows are not sorted by. */
+    static final int BUCKET_BITS = 21;
     /** Steps of a slice that share a base, and what a base counts in. */
     static final int BASE_STEPS = 4, BASE_COLUMNS = 16;
     static final int MAX_DIM = 4096;
@@ -67,7 +71,7 @@ final class PackedFile {
         similarity = data.get(30);
         int layout = data.get(29);
         require(values >= F32 && values <= INT4 && (layout & ~1) == 0 && (similarity & ~1) == 0
-                && data.get(31) == 0, Promise.CODES);
+                && data.get(31) == flags(layout == 1, dim), Promise.CODES);
         sliced = layout == 1;
         require(!sliced || values >= INT8, Promise.CODES);
         nSlices = (int) (((long) nItems + SLICE_ROWS - 1) / SLICE_ROWS);
@@ -75,6 +79,11 @@ final class PackedFile {
         checkPresence();
         stored = sliced ? lengths[ITEM_COLUMNS] : nnzItems;
         checkLengths();
+    }
+
+    /** 1 where rows stand in the order of slices of up to 256 columns. */
+    static byte flags(boolean sliced, int dim) {
+        return (byte) (sliced && dim <= MAX_BYTE_DIM ? 1 : 0);
     }
 
     private static void require(boolean kept, Promise promise) {

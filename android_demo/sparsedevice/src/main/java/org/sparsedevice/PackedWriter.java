@@ -160,7 +160,7 @@ final class PackedWriter {
         }
         ByteBuffer head = room(HEADER_BYTES + (long) ENTRY_BYTES * sections);
         head.put(MAGIC).putInt(1).putInt(0x0A0B0C0D).putInt(nItems).putInt(nUsers).putInt(dim);
-        head.put((byte) values).put((byte) (sliced ? 1 : 0)).put((byte) (cosine ? 0 : 1)).put((byte) 0);
+        head.put((byte) values).put((byte) (sliced ? 1 : 0)).put((byte) (cosine ? 0 : 1)).put(PackedFile.flags(sliced, dim));
         head.putLong(nnzItems).putLong(nnzUsers).putLong(nnzSeen).putInt(sections).putInt(0);
         long end = head.capacity();
         CRC32 crc = new CRC32();

@@ -17,7 +17,7 @@ public enum Promise {
     PADDING(12, "padding", "bytes that must be zero are not; copy or download it again"),
     CHECKSUM(13, "checksum", "a section does not match its checksum; copy or download it again"),
     POINTERS(14, "pointers", "pointers of a table are out of order; export it again"),
-    COLUMNS(15, "columns", "columns of a row are out of order or too large; export it again"),
+    COLUMNS(15, "columns", "columns or rows are out of order, or a column is too large; export it again"),
     VALUES(16, "values", "a value is zero, not finite or out of range; export it again"),
     SCALES(17, "scales", "a scale is not a number above zero; export it again"),
     SEEN(18, "seen", "a list of seen items is out of order or names no item; export it again"),

@@ -103,6 +103,7 @@ final class Verifier {
             checkRows(PackedFile.ITEM_POINTERS, file.nItems, file.nnzItems);
         }
         checkFloats(PackedFile.ITEM_SCALES, true, Promise.SCALES);
+        checkOrder();
         if (file.nUsers > 0) {
             checkRows(PackedFile.USER_POINTERS, file.nUsers, file.nnzUsers);
             checkFloats(PackedFile.USER_SCALES, true, Promise.SCALES);
@@ -140,6 +141,26 @@ final class Verifier {
             require(longest == steps || file.hasBases(), Promise.POINTERS);
         }
         require(entries == file.nnzItems, Promise.VALUES);
+    }
+
+    /** Rows of slices of up to 256 columns stand in order: by length, class, and upper bits of the scale. */
+    private void checkOrder() {
+        RowReader reader = new RowReader(file);
+        long last = 0;
+        for (int row = 0; row < file.nItems && file.sliced && !file.hasBases(); row++) {
+            reader.move(PackedFile.ITEM_POINTERS, row);
+            int count = reader.count, kind = 0, half = PackedFile.HALVED_DIM / 2;
+            while (count > 0 && reader.padding(count - 1)) {
+                count--;
+            }
+            if (file.dim <= PackedFile.HALVED_DIM && ((count & 3) == 0 || reader.column(count & ~3) >= half)) {
+                kind = count < 4 || reader.column(3) < half ? 1 : 2;
+            }
+            int bucket = Float.floatToRawIntBits(reader.scale) >>> PackedFile.BUCKET_BITS;
+            long key = (long) (file.dim - count) << 32 | kind << 16 | bucket;
+            require(key >= last, Promise.COLUMNS);
+            last = key;
+        }
     }
 
     private void checkBases(long begin, long steps) {
