@@ -98,6 +98,7 @@ def measure(path: Path, folder: Path, k: int, n: int, turns: int) -> None:
         f"C core ({kernel})": core(kernel),
         "JNI": jni,
         "pure Java": pure,
+        **({"C core (avx2)": core("avx2")} if kernel == "avx512" else {}),
         "C core (scalar)": core("scalar"),
     }
     for ask in (jni, pure):
