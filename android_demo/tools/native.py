@@ -29,7 +29,7 @@ ELSEWHERE = ("sd_python", "sd_wasm")
 PAGE = 16384
 FLAGS = [
     "-std=c11",
-    "-O3",
+    "-O2",
     "-ffp-contract=off",
     "-fvisibility=hidden",
     "-fPIC",
