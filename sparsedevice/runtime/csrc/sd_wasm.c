@@ -60,6 +60,7 @@ SD_INLINE void add_steps(const v128_t *tables, uint32_t n_tables, const uint8_t 
                          const uint8_t *columns, const uint8_t *values, uint32_t steps, int nibbles,
                          int32_t *sums) {
     const v128_t *all = tables;
+#pragma clang loop unroll(disable)
     for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 4)
         wasm_v128_store(sums + i, wasm_i32x4_splat(0));
     for (uint32_t quads = steps / 4; quads; quads--) {
@@ -67,7 +68,7 @@ SD_INLINE void add_steps(const v128_t *tables, uint32_t n_tables, const uint8_t 
             tables = all + *bases;
             bases += 4;
         }
-#pragma clang loop unroll_count(2)
+#pragma clang loop unroll(disable)
         for (uint32_t at = 0; at < 256; at += 16) {
             v128_t q = look_up(tables, n_tables, load(columns + at));
             add_to(sums + at / 4, quad_sums(q, values_at(values, at, 64, nibbles)));
@@ -131,7 +132,7 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
         add_steps(tables, few ? 4 : n_tables, bases ? bases + range.begin : NULL, columns, values,
                   range.count, nibbles, sums);
         v128_t enter = wasm_i32x4_splat(0);
-#pragma clang loop unroll_count(2)
+#pragma clang loop unroll(disable)
         for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 4) {
             uint32_t row = done + i;
             v128_t scaled =
