@@ -313,16 +313,28 @@ SD_INLINE uint32_t scan_run(const sd_model *model, const sd_query *query, const 
     return written;
 }
 
-SD_INLINE uint32_t scan_kind(const sd_model *model, const sd_query *query, const run *of,
-                             const uint8_t *scales, float least, float *to, int n_tables, int pairs,
-                             int wide, int nibbles) {
-    if (n_tables == 1 && of->even && of->kind == 0)
-        return scan_run(model, query, of, scales, least, to, 1, LOWER_HALF, 1, pairs, 0, nibbles);
-    if (n_tables == 1 && of->even && of->kind == 1)
+/* A copy of the loop for each class of rows. */
+SD_INLINE uint32_t scan_class(const sd_model *model, const sd_query *query, const run *of,
+                              const uint8_t *scales, float least, float *to, int pairs) {
+    if (of->even && of->kind == 0)
+        return scan_run(model, query, of, scales, least, to, 1, LOWER_HALF, 1, pairs, 0, 0);
+    if (of->even && of->kind == 1)
         return scan_run(model, query, of, scales, least, to, 1, LOWER_HALF, UPPER_HALF, pairs, 0,
-                        nibbles);
-    if (n_tables == 1 && of->even)
-        return scan_run(model, query, of, scales, least, to, 1, 1, UPPER_HALF, pairs, 0, nibbles);
+                        0);
+    if (of->even)
+        return scan_run(model, query, of, scales, least, to, 1, 1, UPPER_HALF, pairs, 0, 0);
+    return scan_run(model, query, of, scales, least, to, 1, 1, 1, pairs, 0, 0);
+}
+
+/* Only int8 values of up to 64 columns, the commonest, have copies for classes and for pairs: each
+ * is 3 KB of code. */
+SD_INLINE uint32_t scan_kind(const sd_model *model, const sd_query *query, const run *of,
+                             const uint8_t *scales, float least, float *to, int n_tables, int wide,
+                             int nibbles) {
+    int pairs = of->steps & 2;
+    if (n_tables == 1 && !nibbles)
+        return pairs ? scan_class(model, query, of, scales, least, to, 1)
+                     : scan_class(model, query, of, scales, least, to, 0);
     return scan_run(model, query, of, scales, least, to, n_tables, n_tables, n_tables, pairs, wide,
                     nibbles);
 }
@@ -332,14 +344,12 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
                         int nibbles) {
     uint32_t written = 0;
     for (uint32_t done = 0, n = count / SD_SLICE_ROWS; done < n;) {
-        run of = find_run(model, first / SD_SLICE_ROWS + done, n - done, n_tables == 1, nibbles);
+        run of = find_run(model, first / SD_SLICE_ROWS + done, n - done, n_tables == 1 && !nibbles,
+                          nibbles);
         const uint8_t *scales =
             model->sections[SD_K_ITEM_SCALES] + 4 * (first + SD_SLICE_ROWS * (uint64_t)done);
         float *to = scores + SD_SLICE_ROWS * done;
-        uint32_t groups =
-            of.steps & 2
-                ? scan_kind(model, query, &of, scales, least, to, n_tables, 1, wide, nibbles)
-                : scan_kind(model, query, &of, scales, least, to, n_tables, 0, wide, nibbles);
+        uint32_t groups = scan_kind(model, query, &of, scales, least, to, n_tables, wide, nibbles);
         written |= groups << done;
         done += of.slices;
     }
