@@ -46,7 +46,10 @@ _NEON = """
 #endif
 """
 _INCLUDE = re.compile(r'^#include "(sd_\w+\.(?:h|inc))"$')
-_DEFINED = re.compile(r"^(?:static|SD_INLINE)\b[^;=]*?\b(\w+)\(|^\} (\w+);|^typedef struct (\w+) \{", re.M)
+# SD_LOOK_UP(name, ...) defines a function, too.
+_DEFINED = re.compile(
+    r"^(?:static|SD_INLINE)\b[^;=]*?\b(\w+)\(|^\} (\w+);|^typedef struct (\w+) \{|^SD_LOOK_UP\((\w+),", re.M
+)
 
 
 def amalgamate() -> tuple[str, str]:

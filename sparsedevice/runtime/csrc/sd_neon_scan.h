@@ -41,7 +41,8 @@ SD_INLINE tables load_tables(const int8_t *entries, int n_tables) {
 
 /* What look-ups go to: one to four tables of 64, or one half of the first, from which fewer
  * registers are read. */
-enum { LOWER_HALF = -1, UPPER_HALF = -2 };
+#define SD_LOWER_HALF (-1)
+#define SD_UPPER_HALF (-2)
 
 /* Look-ups in some registers of a table. Compilers copy it before every look-up, unless told which
  * registers it lives in. */
@@ -65,9 +66,9 @@ SD_LOOK_UP(look_up_upper, "v30.16b - v31.16b")
 /* Query entries of 16 column ids. A look-up leaves lanes whose index is beyond its table as they
  * are (TBX) or zero (TBL), and the subtraction wraps. */
 SD_INLINE int8x16_t look_up(tables from, int n_tables, uint8x16_t columns) {
-    if (n_tables == LOWER_HALF)
+    if (n_tables == SD_LOWER_HALF)
         return look_up_lower(from.a, columns);
-    if (n_tables == UPPER_HALF)
+    if (n_tables == SD_UPPER_HALF)
         return look_up_upper(from.a, vsubq_u8(columns, vdupq_n_u8(32)));
     int8x16_t found = look_up_first(from.a, columns);
     if (n_tables > 1)
@@ -317,12 +318,12 @@ SD_INLINE uint32_t scan_run(const sd_model *model, const sd_query *query, const 
 SD_INLINE uint32_t scan_class(const sd_model *model, const sd_query *query, const run *of,
                               const uint8_t *scales, float least, float *to, int pairs) {
     if (of->even && of->kind == 0)
-        return scan_run(model, query, of, scales, least, to, 1, LOWER_HALF, 1, pairs, 0, 0);
+        return scan_run(model, query, of, scales, least, to, 1, SD_LOWER_HALF, 1, pairs, 0, 0);
     if (of->even && of->kind == 1)
-        return scan_run(model, query, of, scales, least, to, 1, LOWER_HALF, UPPER_HALF, pairs, 0,
-                        0);
+        return scan_run(model, query, of, scales, least, to, 1, SD_LOWER_HALF, SD_UPPER_HALF, pairs,
+                        0, 0);
     if (of->even)
-        return scan_run(model, query, of, scales, least, to, 1, 1, UPPER_HALF, pairs, 0, 0);
+        return scan_run(model, query, of, scales, least, to, 1, 1, SD_UPPER_HALF, pairs, 0, 0);
     return scan_run(model, query, of, scales, least, to, 1, 1, 1, pairs, 0, 0);
 }
 
