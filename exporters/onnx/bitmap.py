@@ -12,15 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
 from sparsedevice.errors import TargetError
 from sparsedevice.packing import PackedFile
 from sparsedevice.packing.quantize import Rows
 
 from ..padded_rows import MOST_PADDING
-from .builder import BOOL, DOUBLE, FLOAT, INT32, INT64, Builder
-from .graph import INPUTS, find_query, mark_eligible
+from .builder import BOOL, DOUBLE, INT32, Builder
+from .graph import find_query, mark_eligible, recommender_graph
 from .rows import Entries
 from .scan import top_rows
 from .sections import tables
@@ -44,14 +43,7 @@ def build_bitmap(packed: PackedFile) -> onnx.GraphProto:
     b.initializers += [_held(tensor, packed) for tensor in kept]
     query = find_query(b, packed, items, b.ints(packed.n_items))
     top_rows(b, packed, query, mark_eligible(b, packed.n_items, packed.n_items), items)
-    value = helper.make_tensor_value_info
-    return helper.make_graph(
-        b.nodes,
-        "sparsedevice",
-        [value(name, INT64, [size]) for name, size in INPUTS.items()],
-        [value("rows", INT64, ["m"]), value("scores", FLOAT, ["m"])],
-        b.initializers,
-    )
+    return recommender_graph(b.nodes, b.initializers)
 
 
 def _held(tensor: onnx.TensorProto, packed: PackedFile) -> onnx.TensorProto:

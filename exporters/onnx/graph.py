@@ -52,16 +52,21 @@ INPUTS: dict[str, str | int] = {
 }
 
 
-def build_model(packed: PackedFile) -> tuple[onnx.GraphProto, onnx.FunctionProto]:
-    """The graph of a packed file's recommender, one node, and the function that it calls."""
+def recommender_graph(nodes: list[onnx.NodeProto], tensors: list[onnx.TensorProto]) -> onnx.GraphProto:
+    """A graph of these nodes and tensors with the inputs and outputs that all recommenders have."""
     value = helper.make_tensor_value_info
     inputs = [value(name, INT64, [size]) for name, size in INPUTS.items()]
     outputs = [value("rows", INT64, ["m"]), value("scores", FLOAT, ["m"])]
+    return helper.make_graph(nodes, "sparsedevice", inputs, outputs, tensors)
+
+
+def build_model(packed: PackedFile) -> tuple[onnx.GraphProto, onnx.FunctionProto]:
+    """The graph of a packed file's recommender, one node, and the function that it calls."""
     tensors = [whole_file(packed), file_head(packed), *tables(packed)]
     names = [tensor.name for tensor in tensors]
     arguments = [*names[:2], *INPUTS, *names[2:]]
     node = helper.make_node(OPERATOR, arguments, ["rows", "scores"], name="recommend", domain=DOMAIN)
-    graph = helper.make_graph([node], "sparsedevice", inputs, outputs, tensors)
+    graph = recommender_graph([node], tensors)
     function = helper.make_function(
         DOMAIN,
         OPERATOR,

@@ -21,7 +21,7 @@ from sparsedevice.packing.quantize import Rows
 
 from ..padded_rows import pad_rows
 from .builder import DOUBLE, FLOAT, INT32, INT64, Builder
-from .graph import INPUTS
+from .graph import recommender_graph
 
 _TYPES = {np.dtype(np.int8): onnx.TensorProto.INT8, np.dtype(np.float16): onnx.TensorProto.FLOAT16,
           np.dtype(np.float32): FLOAT}  # fmt: skip
@@ -44,14 +44,7 @@ def build_pairs(packed: PackedFile, network: PairNetwork) -> onnx.GraphProto:
     query = _unit(b, _query(b, packed, items))
     scores = _scores(b, PairScores(b, network, query), items)
     _top_rows(b, b.op("Slice", scores, b.ints(0), b.ints(n)), n)
-    value = helper.make_tensor_value_info
-    return helper.make_graph(
-        b.nodes,
-        "sparsedevice",
-        [value(name, INT64, [size]) for name, size in INPUTS.items()],
-        [value("rows", INT64, ["m"]), value("scores", FLOAT, ["m"])],
-        b.initializers,
-    )
+    return recommender_graph(b.nodes, b.initializers)
 
 
 class Stored(NamedTuple):
