@@ -9,6 +9,10 @@ export async function makeHandler(moduleUrl) {
       opened.push(await web.SparseRecommender.open(source, options));
       return { handle: opened.length - 1, info: opened.at(-1).info };
     },
+    // Each core has a memory of its own, and a browser reserves gigabytes of addresses for one.
+    close({ handle }) {
+      opened[handle] = undefined;
+    },
     recommend: ({ handle, question }) => opened[handle].recommend(question),
     similar: ({ handle, item, k }) => opened[handle].similar(item, k),
     score: ({ handle, question }) => Array.from(opened[handle].score(question)),

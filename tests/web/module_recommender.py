@@ -75,6 +75,10 @@ class ModuleRecommender(Recommender):
         opened = call(send, "open", source=source, options=options)
         self._handle, self.info = opened["handle"], opened["info"]
 
+    def close(self) -> None:
+        """Let the module go; nothing can be asked afterwards."""
+        self._ask("close")
+
     def _ask(self, operation: str, **message: Any) -> Any:
         return call(self._send, operation, handle=self._handle, **message)
 

@@ -81,6 +81,10 @@ class Browser:
     def devtools(self, command: str, **parameters: Any) -> Any:
         return self._call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
+    def collect_garbage(self) -> None:
+        """Free what no page holds any more, memories of WebAssembly above all."""
+        self.devtools("HeapProfiler.collectGarbage")
+
     def look(self, *, width: int, height: int, dark: bool = False) -> None:
         """Take the size and colours of a screen."""
         mobile = width < 600
