@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from sparsedevice.data.clicks import Clicks, ClickSchema
-from sparsedevice.errors import RunError, SparseDeviceError
+from sparsedevice.errors import RunError
 from sparsedevice.extras import require
 from sparsedevice.files import atomic_folder, read_json, write_json
+from sparsedevice.run_folder import VERSION, check_folder, opened_run, pack_table, unpack_table
 from sparsedevice.training.click_config import ClickConfig
 
 if TYPE_CHECKING:
     from sparsedevice.models.dlrm import DLRM
 
-VERSION = 1
 FILES = ("config.json", "metrics.json", "tables.safetensors", "clicks.safetensors", "schema.json")
 _ARRAYS = ("label", "rows", "numbers")
 
@@ -94,12 +93,7 @@ class ClickRun:
         if isinstance(self.table, np.ndarray):
             tables["table.dense"] = self.table
         else:
-            tables |= {
-                "table.row_start": self.table.indptr.astype(np.int64),
-                "table.columns": self.table.indices.astype(np.int32),
-                "table.values": self.table.data.astype(np.float32),
-                "table.shape": np.array(self.table.shape, np.int64),
-            }
+            tables |= pack_table("table", self.table)
         clicks = {
             f"{name}.{array}": np.ascontiguousarray(getattr(part, array))
             for name, part in (("validation", self.validation), ("test", self.test))
@@ -127,50 +121,22 @@ class ClickRun:
             RunError: if the folder is missing, incomplete, damaged, or of another version or model.
         """
         path = Path(path)
-        if not path.is_dir():
-            raise RunError(
-                f"there is no run folder {path}; train one with: sparsedevice train DATA --out {path}"
-            )
-        for name in FILES:
-            if not (path / name).is_file():
-                hint = "continue it with --resume" if (path / "checkpoint").is_dir() else "train again"
-                raise RunError(f"{path} is not a finished run of clicks: {name} is missing; {hint}")
-        try:
-            config = read_json(path / "config.json")
-            if config.get("version") != VERSION:
-                raise RunError(
-                    f"{path}/config.json has version {config.get('version')!r}, "
-                    f"this program reads {VERSION}; train again"
-                )
+        check_folder(path)
+        with opened_run(path, FILES, "a finished run of clicks") as config:
             tables, clicks = load_file(path / "tables.safetensors"), load_file(path / "clicks.safetensors")
             run = cls(
                 ClickConfig.from_json(config["train"]),
                 ClickSchema.from_json(read_json(path / "schema.json")),
-                _table(tables),
+                tables["table.dense"] if "table.dense" in tables else unpack_table("table", tables),
                 {n.removeprefix("tower."): v for n, v in tables.items() if n.startswith("tower.")},
                 _part(clicks, "validation"),
                 _part(clicks, "test"),
                 read_json(path / "metrics.json"),
                 dict(config.get("source", {})),
             )
-        except RunError:
-            raise
-        except (SparseDeviceError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"the run folder {path} is damaged ({error}); train again") from error
         if run.table.shape[0] != run.schema.n_rows:
             raise RunError(f"the run folder {path} is damaged (table and schema differ in size); train again")
         return run
-
-
-def _table(tables: dict[str, NDArray[Any]]) -> scipy.sparse.csr_array | NDArray[np.float32]:
-    if "table.dense" in tables:
-        return tables["table.dense"]
-    n_rows, dim = (int(n) for n in tables["table.shape"])
-    table = scipy.sparse.csr_array(
-        (tables["table.values"], tables["table.columns"], tables["table.row_start"]), shape=(n_rows, dim)
-    )
-    table.check_format(full_check=True)
-    return table
 
 
 def _part(clicks: dict[str, NDArray[Any]], name: str) -> Clicks | None:

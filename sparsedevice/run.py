@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from sparsedevice.data import Interactions, Split
-from sparsedevice.errors import RunError, SparseDeviceError
+from sparsedevice.errors import RunError
 from sparsedevice.files import atomic_folder, read_json, write_json
 from sparsedevice.packing.fold_in import FoldIn, decode_rule, encode_rule
 from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.packing.tower import Tower
+from sparsedevice.run_folder import VERSION, check_folder, opened_run, pack_table, unpack_table
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.vocabulary import Vocabulary
 
-VERSION = 1
 FILES = ("config.json", "metrics.json", "tables.safetensors", "interactions.safetensors", "vocabulary.json")
 PARTS = ("train", "validation", "test")
 
@@ -79,9 +78,9 @@ class Run:
         Raises:
             SparseDeviceError: if the folder cannot be written.
         """
-        tables = _pack("items", self.items)
+        tables = pack_table("items", self.items)
         if self.users is not None:
-            tables |= _pack("users", self.users)
+            tables |= pack_table("users", self.users)
         if self.fold_in.weights is not None:
             tables["fold_in.weights"] = self.fold_in.weights.astype(np.float32)
         if self.fold_in.matrix is not None:
@@ -126,31 +125,18 @@ class Run:
             RunError: if the folder is missing, incomplete, damaged, or of another version.
         """
         path = Path(path)
-        if not path.is_dir():
-            raise RunError(
-                f"there is no run folder {path}; train one with: sparsedevice train DATA --out {path}"
-            )
+        check_folder(path)
         if (path / "clicks.safetensors").exists():
             raise RunError(f"{path} is a run on a click log, which has no item table to rank or export")
-        for name in FILES:
-            if not (path / name).is_file():
-                hint = "continue it with --resume" if (path / "checkpoint").is_dir() else "train again"
-                raise RunError(f"{path} is not a finished run: {name} is missing; {hint}")
-        try:
-            config = read_json(path / "config.json")
-            if config.get("version") != VERSION:
-                raise RunError(
-                    f"{path}/config.json has version {config.get('version')!r}, "
-                    f"this program reads {VERSION}; train again"
-                )
+        with opened_run(path, FILES, "a finished run") as config:
             tables = load_file(path / "tables.safetensors")
             vocabulary = read_json(path / "vocabulary.json")
             split = _split(load_file(path / "interactions.safetensors"), vocabulary, str(config["split"]))
-            items = _unpack("items", tables)
+            items = unpack_table("items", tables)
             run = cls(
                 TrainConfig.from_json(config["train"]),
                 items,
-                _unpack("users", tables) if "users.values" in tables else None,
+                unpack_table("users", tables) if "users.values" in tables else None,
                 split,
                 str(config["similarity"]),
                 _fold_in(tables, str(config["similarity"]), items.shape[1]),
@@ -159,10 +145,6 @@ class Run:
                 {name: tables[key] for name in ("users", "items") if (key := f"curvature.{name}") in tables},
                 _network(tables, items.shape[1]),
             )
-        except RunError:
-            raise
-        except (SparseDeviceError, SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"the run folder {path} is damaged ({error}); train again") from error
         if items.shape[0] != split.train.n_items or (
             run.users is not None and run.users.shape != (split.train.n_users, items.shape[1])
         ):
@@ -170,25 +152,6 @@ class Run:
                 f"the run folder {path} is damaged (tables and vocabulary differ in size); train again"
             )
         return run
-
-
-def _pack(name: str, table: scipy.sparse.csr_array) -> dict[str, NDArray[Any]]:
-    return {
-        f"{name}.row_start": table.indptr.astype(np.int64),
-        f"{name}.columns": table.indices.astype(np.int32),
-        f"{name}.values": table.data.astype(np.float32),
-        f"{name}.shape": np.array(table.shape, dtype=np.int64),
-    }
-
-
-def _unpack(name: str, tables: dict[str, NDArray[Any]]) -> scipy.sparse.csr_array:
-    n_rows, dim = (int(n) for n in tables[f"{name}.shape"])
-    table = scipy.sparse.csr_array(
-        (tables[f"{name}.values"], tables[f"{name}.columns"], tables[f"{name}.row_start"]),
-        shape=(n_rows, dim),
-    )
-    table.check_format(full_check=True)
-    return table
 
 
 def _fold_in(tables: dict[str, NDArray[Any]], similarity: str, dim: int) -> FoldIn:

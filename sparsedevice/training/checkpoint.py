@@ -54,3 +54,25 @@ def load_checkpoint(out: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{path} has version {state.get('version')!r}, this program reads {VERSION}; train again"
         )
     return tensors, state
+
+
+def check_same_run(out: Path, state: dict[str, Any], config: dict[str, Any], source: dict[str, Any]) -> None:
+    """Refuse a checkpoint of other settings or other data.
+
+    Args:
+        out: the run folder.
+        state: what ``load_checkpoint`` read.
+        config: the settings that were asked for now, as JSON.
+        source: the data that was given now.
+
+    Raises:
+        RunError: with the setting that differs.
+    """
+    for name, value in state["config"].items():
+        if config.get(name) != value:
+            raise RunError(
+                f"the checkpoint in {out} was made with {name}={value!r}, now it is "
+                f"{config.get(name)!r}; resume with the same settings, or train without --resume"
+            )
+    if state["source"]["fingerprint"] != source["fingerprint"]:
+        raise RunError(f"the checkpoint in {out} was made from other data; train without --resume")

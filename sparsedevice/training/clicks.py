@@ -18,11 +18,11 @@ from sparsedevice.click_run import ClickRun
 from sparsedevice.data.click_options import ClickOptions
 from sparsedevice.data.clicks import ClickSplit
 from sparsedevice.data.load_clicks import load_clicks
-from sparsedevice.errors import ConfigError, RunError
+from sparsedevice.errors import ConfigError
 from sparsedevice.evaluation.clicks import click_metrics, evaluate_clicks
 from sparsedevice.sparse.dense import DenseTable
 from sparsedevice.training.build_clicks import ClickModel, build_click_model
-from sparsedevice.training.checkpoint import load_checkpoint, save_checkpoint
+from sparsedevice.training.checkpoint import check_same_run, load_checkpoint, save_checkpoint
 from sparsedevice.training.click_config import ClickConfig
 from sparsedevice.training.interrupt import Interruption
 from sparsedevice.training.optimizer import update_rows
@@ -316,14 +316,6 @@ class ClickTrainer:
         Raises:
             RunError: if it was made with other settings or other data.
         """
-        asked = self._config.to_json()
-        for name, value in state["config"].items():
-            if asked.get(name) != value:
-                raise RunError(
-                    f"the checkpoint in {self._out} was made with {name}={value!r}, now it is "
-                    f"{asked.get(name)!r}; resume with the same settings, or train without --resume"
-                )
-        if state["source"]["fingerprint"] != self._source["fingerprint"]:
-            raise RunError(f"the checkpoint in {self._out} was made from other data; train without --resume")
+        check_same_run(self._out, state, self._config.to_json(), self._source)
         self.position = Position(**state["position"])
         self._model.load_state(tensors, int(state["tower_steps"]))

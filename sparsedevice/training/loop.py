@@ -12,7 +12,6 @@ import scipy.sparse
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsedevice.errors import RunError
 from sparsedevice.evaluation.folding import folded_queries
 from sparsedevice.evaluation.metrics import hits, recall
 from sparsedevice.evaluation.ranking import rank, table_queries
@@ -22,7 +21,7 @@ from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.sparse.schedule import step_length
 from sparsedevice.training.batches import UserBatches
 from sparsedevice.training.best import BestEpoch
-from sparsedevice.training.checkpoint import save_checkpoint
+from sparsedevice.training.checkpoint import check_same_run, save_checkpoint
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.interrupt import Interruption
 from sparsedevice.training.memory import MemoryAccount
@@ -199,15 +198,7 @@ class Trainer:
         Raises:
             RunError: if it was made with other settings or other data.
         """
-        asked = self._config.to_json()
-        for name, value in state["config"].items():
-            if asked.get(name) != value:
-                raise RunError(
-                    f"the checkpoint in {self._out} was made with {name}={value!r}, now it is "
-                    f"{asked.get(name)!r}; resume with the same settings, or train without --resume"
-                )
-        if state["source"]["fingerprint"] != self._source["fingerprint"]:
-            raise RunError(f"the checkpoint in {self._out} was made from other data; train without --resume")
+        check_same_run(self._out, state, self._config.to_json(), self._source)
         self.position = Position(**state["position"])
         self.memory.peak = self.position.peak
         self._best.load_state(state["best"])
