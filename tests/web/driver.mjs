@@ -1,6 +1,9 @@
 // Answers test messages with the ES module: JSON lines in Node, direct calls in a browser.
 // A fault of the module (anything but its own errors) is reported as "Fault" and fails the test.
 
+const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const encode = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+
 export async function makeHandler(moduleUrl) {
   const web = await import(moduleUrl);
   const opened = [];
@@ -22,10 +25,13 @@ export async function makeHandler(moduleUrl) {
     title: ({ handle, item }) => opened[handle].title(item),
     async applyDelta({ base, delta }) {
       const { applyDelta } = await import(new URL("sparsedevice-delta.js", moduleUrl));
-      const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-      const made = await applyDelta(bytes(base), bytes(delta));
-      return btoa(Array.from(made, (byte) => String.fromCharCode(byte)).join(""));
+      return encode(await applyDelta(decode(base), decode(delta)));
     },
+    async expand({ coded }) {
+      const { expand } = await import(new URL("sparsedevice-compact.js", moduleUrl));
+      return encode(await expand(decode(coded)));
+    },
+    packed: ({ handle }) => encode(opened[handle].packed()),
     has: ({ handle, item }) => opened[handle].has(item),
   };
   return async (message) => {

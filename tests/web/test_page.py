@@ -207,6 +207,7 @@ def test_a_damaged_model_is_a_message(damage, said, browser, bundle, serving, tm
     shutil.copytree(bundle, folder)
     with serving(folder) as url:
         model = folder / "model.sd"
+        (folder / "model.sdz").unlink()
         if damage is None:
             model.unlink()
         else:

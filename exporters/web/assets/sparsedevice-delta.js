@@ -8,17 +8,15 @@
  * The types are in sparsedevice-delta.d.ts, the form of deltas in the project's docs/delta.md.
  */
 
-import { Source, readBody } from "./sparsedevice-delta-body.js";
-import { PackedFileError, SparseDeviceError, bodyError } from "./sparsedevice-errors.js";
-import { PackedReader, buildFile, crc32 } from "./sparsedevice-packed.js";
+import { Source } from "./sparsedevice-content.js";
+import { readBody } from "./sparsedevice-delta-body.js";
+import { PackedFileError, SparseDeviceError } from "./sparsedevice-errors.js";
+import { PackedReader, buildFile } from "./sparsedevice-packed.js";
+import { COMPACT, DELTA, PACKED, begins, hex, inRange, inflate, openSealed, sha256, toBytes } from "./sparsedevice-sealed.js";
 
-const DELTA = "\x93SDD\r\n\x1a\n";
-const PACKED = "\x93SDV\r\n\x1a\n";
-const COMPACT = "\x93SDZ\r\n\x1a\n";
-const VERSION = 1;
+export { sha256 };
+
 const HEADER_BYTES = 96;
-const MAX_RATIO = 1032; /* deflate never shrinks more than this */
-const SEAL = 12;
 
 /**
  * The file that `delta` makes of `base`, as new bytes: the right one, or an error.
@@ -26,7 +24,8 @@ const SEAL = 12;
 export async function applyDelta(base, delta) {
   const [old, update] = [toBytes(base), toBytes(delta)];
   if (begins(update, COMPACT)) {
-    throw new PackedFileError("magic", "this is a whole model in the compact coding; fetch the packed model itself");
+    const { expand } = await import("./sparsedevice-compact.js");
+    return expand(update);
   }
   if (begins(update, PACKED)) {
     const { SparseRecommender } = await import("./sparsedevice.js");
@@ -65,85 +64,12 @@ export async function updateCached(cache, request, delta) {
   return result;
 }
 
-/** The sha256 of bytes, as hexadecimal digits. */
-export async function sha256(bytes) {
-  const { subtle } = globalThis.crypto ?? (await import("node:crypto")).webcrypto;
-  if (!subtle) {
-    throw new SparseDeviceError("this page cannot check a model: browsers do so over https only (or at localhost)");
-  }
-  const digest = new Uint8Array(await subtle.digest("SHA-256", bytes));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/* ---- header ---- */
-
-function toBytes(data) {
-  if (data instanceof ArrayBuffer) {
-    return new Uint8Array(data);
-  }
-  if (!ArrayBuffer.isView(data)) {
-    throw new SparseDeviceError("give model and delta as bytes: an ArrayBuffer or a view of one");
-  }
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-}
-
-function begins(bytes, magic) {
-  return bytes.length >= magic.length && [...magic].every((letter, i) => bytes[i] === letter.charCodeAt(0));
-}
-
 function readHeader(delta) {
-  if (!begins(delta, DELTA.slice(0, delta.length))) {
-    throw new PackedFileError("magic", "this is not a sparsedevice delta; fetch one made by sparsedevice diff");
-  }
-  if (delta.length < HEADER_BYTES) {
-    throw new PackedFileError("truncated", `the delta ends after ${delta.length} bytes, inside its header`);
-  }
-  const view = new DataView(delta.buffer, delta.byteOffset, delta.length);
-  const version = view.getUint32(8, true);
-  if (version !== VERSION) {
-    throw new PackedFileError("version", `delta version ${version} is not known here; update sparsedevice`);
-  }
-  const sealed = delta.slice();
-  sealed.fill(0, SEAL, SEAL + 4);
-  if (crc32(sealed) !== view.getUint32(SEAL, true)) {
-    throw new PackedFileError("checksum", "the delta is damaged or cut short; fetch it again");
-  }
-  const hex = (from) => Array.from(delta.subarray(from, from + 32), (b) => b.toString(16).padStart(2, "0")).join("");
+  const view = openSealed(delta, DELTA, HEADER_BYTES, "delta");
   return {
     resultBytes: Number(view.getBigUint64(16, true)),
     bodyBytes: Number(view.getBigUint64(24, true)),
-    base: hex(32),
-    result: hex(64),
+    base: hex(delta.subarray(32, 64)),
+    result: hex(delta.subarray(64, 96)),
   };
-}
-
-async function inflate(stream, length) {
-  const damaged = () => bodyError(`the compressed part does not hold ${length} bytes`);
-  if (length > MAX_RATIO * stream.length) {
-    throw damaged();
-  }
-  const body = new Uint8Array(length);
-  let done = 0;
-  try {
-    const reader = new Blob([stream]).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
-      body.set(part.value, done); /* a RangeError where it is too long */
-      done += part.value.length;
-    }
-  } catch {
-    throw damaged();
-  }
-  if (done !== length) {
-    throw damaged();
-  }
-  return body;
-}
-
-/* What a delta claims may be larger than any array. */
-function inRange(work) {
-  try {
-    return work();
-  } catch (error) {
-    throw error instanceof RangeError ? bodyError(error.message) : error;
-  }
 }

@@ -23,7 +23,7 @@ export function show(value) {
   return typeof value === "string" ? JSON.stringify(value) : String(value);
 }
 
-/* A delta whose body does not make sense. */
+/* A delta or a compact file whose body does not make sense. */
 export function bodyError(message) {
-  return new PackedFileError("body", `the delta makes no sense: ${message}; fetch it again`);
+  return new PackedFileError("body", `the file makes no sense: ${message}; fetch it again`);
 }

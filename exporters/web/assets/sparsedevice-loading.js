@@ -66,9 +66,22 @@ export async function startReading(source) {
 
 function fill(place, memory, source) {
   const bytes = source instanceof ArrayBuffer ? new Uint8Array(source) : toBytes(source);
+  if (isCompact(bytes)) {
+    return fillExpanded(place, memory, bytes);
+  }
   const at = place(bytes.length);
   new Uint8Array(memory.buffer).set(bytes, at);
   return bytes.length;
+}
+
+/* A model in the compact coding, which the core cannot use in place. */
+function isCompact(bytes) {
+  return [0x93, 0x53, 0x44, 0x5a].every((byte, i) => bytes[i] === byte);
+}
+
+async function fillExpanded(place, memory, coded) {
+  const { expand } = await import("./sparsedevice-compact.js");
+  return fill(place, memory, await expand(coded));
 }
 
 async function stream(response, total, place, memory, onProgress) {
@@ -80,7 +93,8 @@ async function stream(response, total, place, memory, onProgress) {
       throw new SparseDeviceError(`the model stopped loading after ${done} of ${total} bytes: ${error.message}`);
     });
     if (!value) {
-      return done;
+      const model = new Uint8Array(memory.buffer, at, done);
+      return isCompact(model) ? fillExpanded(place, memory, model.slice()) : done;
     }
     if (done + value.length > total) {
       throw new SparseDeviceError(`the server sent more than the ${total} bytes it announced; load the model again`);

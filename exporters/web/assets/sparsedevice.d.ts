@@ -97,7 +97,8 @@ export class SparseRecommender {
   private constructor();
 
   /**
-   * Load a packed file.
+   * Load a packed file. One in the compact coding, which is smaller to download, is expanded first, and takes about
+   * as much memory again while that lasts.
    *
    * @param source address or path of the file, its bytes, or a fetched response.
    * @throws PackedFileError if the file breaks a promise of the format.
@@ -110,6 +111,9 @@ export class SparseRecommender {
 
   /** What the file holds, and the kernel in use. */
   readonly info: Info;
+
+  /** A copy of the packed file, for an app that keeps it: opening it again needs no download and no expanding. */
+  packed(): Uint8Array;
 
   /**
    * The k best items: exactly k while k eligible items exist. An empty history scores all items 0.

@@ -15,8 +15,7 @@ import { fold, searchIndex } from "./sparsedevice-search.js";
 export { ConfigError, PackedFileError, SparseDeviceError, UnknownIdError, hasSimd };
 
 const SENTENCES = {
-  magic:
-    "this is not a sparsedevice packed file, or one in the compact coding, which is to be expanded first (sparsedevice expand)",
+  magic: "this is not a sparsedevice packed file",
   version: "the file has a format version that is not known here; update sparsedevice",
   "byte-order": "the file was written with another byte order",
   truncated: "the file ends too early; load it again",
@@ -46,7 +45,7 @@ const ITEMS_AT_ONCE = 1024; /* that a search index is made of */
 export class SparseRecommender {
   #core;
   #heap;
-  #modelBytes;
+  #model;
   #work = 0;
   #next = 0;
   #info;
@@ -63,7 +62,7 @@ export class SparseRecommender {
     }
     this.#core = core;
     this.#heap = core.memory;
-    this.#modelBytes = modelBytes;
+    this.#model = [modelAt, modelBytes];
     this.#work = align(modelAt + modelBytes);
     this.#view();
     const raw = Object.fromEntries(INFO.map((name, i) => [name, core.info(i) >>> 0]));
@@ -100,6 +99,10 @@ export class SparseRecommender {
 
   get info() {
     return this.#info;
+  }
+
+  packed() {
+    return this.#u8.slice(this.#model[0], this.#model[0] + this.#model[1]);
   }
 
   recommend({ history, user, k = 10, exclude = "seen", candidates } = {}) {
