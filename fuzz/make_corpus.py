@@ -17,6 +17,7 @@ FORMS = [
     ("int4", "sliced"),
     ("int8", "wide"),
     ("int4", "wide"),
+    ("int8", "columns"),
     ("int8", "csr"),
     ("int4", "csr"),
     ("f32", "csr"),

@@ -1,4 +1,4 @@
-"""How a list of strings lies in the packed file: as numbers, in columns, or as text.
+"""How a list of strings lies in the packed file: as numbers where it can, else in columns, else as text.
 
 See docs/format.md, "Strings".
 """
@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
 from sparsedevice.packing.bits import bit_bytes, bits_at, pack_bits, unpack_bits
+from sparsedevice.packing.columns import ENTRY_BYTES, MAX_COLUMNS, Columns, code_columns
 from sparsedevice.packing.symbols import NOTHING, Symbols, learn_symbols
 
-TEXT, NUMBERS, COLUMNS = 0, 1, 2
+TEXT, NUMBERS, COLUMNS = 0, 1, 3
 TEXT_BLOCK, NUMBER_BLOCK = 8, 16
-_MAX_COLUMNS = 64
-_MAX_COLUMN_BITS = 255
 _MAX_START_BITS = 40
 _HEAD = struct.Struct("<4B4HQ")
 HEAD_BYTES = _HEAD.size
@@ -64,8 +64,8 @@ class ListHead:
         if self.coding == NUMBERS:
             good = 1 <= self.width <= 32 and self.more == self.n_symbols == 0
         elif self.coding == COLUMNS:
-            good = self.more == self.start_bits == 0 and self.n_short <= min(self.n_symbols, _MAX_COLUMNS)
-            good &= self.bits == n * self.width
+            good = self.more == self.start_bits == 0 and self.bits == n * self.width
+            good &= self.n_short <= MAX_COLUMNS and ENTRY_BYTES * self.n_short <= 3 * self.n_symbols
         else:
             good = self.coding == TEXT and 1 <= self.width <= 12 and self.more <= 12
             good &= self.n_symbols <= NOTHING
@@ -120,7 +120,7 @@ class CodedList:
         if self.head.coding == NUMBERS:
             return b"%d" % self.number(row)
         if self.head.coding == COLUMNS:
-            return self._columns(np.array([row]))[0]
+            return self._in_columns(np.array([row]))[0]
         texts, at, parts = self.symbols.texts, self.start(row), []
         for skip in range(row % TEXT_BLOCK, -1, -1):
             while True:
@@ -164,7 +164,7 @@ class CodedList:
             PackedFileError: ``pointers`` or ``strings`` if starts or codes do not make them.
         """
         if self.head.coding == COLUMNS:
-            return self._columns(np.arange(self.n))
+            return self._in_columns(np.arange(self.n))
         if self.head.coding == NUMBERS:
             return [b"%d" % number for number in self._numbers().tolist()]
         return self._text()
@@ -208,23 +208,14 @@ class CodedList:
         numbers: NDArray[np.int64] = (np.cumsum(number, axis=1) & (1 << head.width) - 1).ravel()[:n]
         return numbers
 
-    def _columns(self, rows: NDArray[np.int64]) -> list[bytes]:
-        at, n_columns = rows * self.head.width, self.head.n_short
-        characters = np.zeros((len(rows), n_columns), np.uint8)
-        end = at + self.head.width
-        for column in range(n_columns):
-            low, high, width = self.table[3 * column : 3 * column + 3].tolist()
-            place = (low | high << 8) + unpack_bits(self.stream, at, width & 15)
-            at = at + (width & 15)
-            if (at > end).any() or width > 8 or int(place.max()) >= len(self.table):
-                raise PackedFileError(
-                    "strings", f"column {column} of a list of strings has no such character"
-                )
-            characters[:, column] = self.table[place]
-        if (at != end).any():
-            raise PackedFileError("strings", "the columns of a list of strings do not make its width")
-        data = characters.tobytes()
-        return [data[i * n_columns : (i + 1) * n_columns] for i in range(len(rows))]
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns.from_table(self.table, self.head.n_short, self.head.width)
+
+    def _in_columns(self, rows: NDArray[np.int64]) -> list[bytes]:
+        length = self.head.n_short
+        data = self._columns.read(self.table, self.stream, rows * self.head.width).tobytes()
+        return [data[i * length : (i + 1) * length] for i in range(len(rows))]
 
 
 def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[bytes, bytes] | None:
@@ -237,11 +228,16 @@ def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[byt
     Returns:
         None where the symbols do not make the strings.
     """
-    coding = coding_of(encoded)
-    if coding == NUMBERS:
+    if _all_numbers(encoded):
         return _code_numbers(np.array([int(raw) for raw in encoded], np.int64))
-    if coding == COLUMNS:
-        return _code_columns(encoded)
+    in_columns = code_columns(encoded)
+    if in_columns:
+        columns, table, stream = in_columns
+        head = ListHead(
+            COLUMNS, columns.width, 0, 0, len(table) // 3, len(columns.bits), 0, 0,
+            len(encoded) * columns.width,
+        )  # fmt: skip
+        return pack_bits(np.zeros(0), 0), head.to_bytes() + table + stream
     symbols = learn_symbols(encoded) if symbols is None else symbols
     codes = symbols.cut(b"".join(raw + b"\xff" for raw in encoded))
     if codes is None:
@@ -256,17 +252,6 @@ def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[byt
         symbols.n_short, symbols.first_final, symbols.n_final, int(ends[-1]),
     )  # fmt: skip
     return pack_bits(starts, head.start_bits), head.to_bytes() + symbols.to_bytes() + stream
-
-
-def coding_of(encoded: list[bytes]) -> int:
-    """Numbers where all are decimal and below 2^32; columns where all are of one length; else text."""
-    if _all_numbers(encoded):
-        return NUMBERS
-    length = len(encoded[0])
-    if length > _MAX_COLUMNS or any(len(raw) != length for raw in encoded):
-        return TEXT
-    bits = sum(_column_bits(column) for column in _alphabets(encoded))
-    return COLUMNS if bits <= _MAX_COLUMN_BITS else TEXT
 
 
 def _all_numbers(encoded: list[bytes]) -> bool:
@@ -300,32 +285,3 @@ def _code_numbers(numbers: NDArray[np.int64]) -> tuple[bytes, bytes]:
     starts = np.concatenate(([0], ends[:-1]))
     head = ListHead(NUMBERS, width, 0, int(starts[-1]).bit_length(), 0, 0, 0, 0, int(ends[-1]))
     return pack_bits(starts, head.start_bits), head.to_bytes() + pack_bits(values, widths)
-
-
-def _alphabets(encoded: list[bytes]) -> list[NDArray[np.uint8]]:
-    characters = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), -1)
-    return [np.unique(column) for column in characters.T]
-
-
-def _column_bits(alphabet: NDArray[np.uint8]) -> int:
-    return (len(alphabet) - 1).bit_length()
-
-
-def _code_columns(encoded: list[bytes]) -> tuple[bytes, bytes]:
-    """Each character as its place in the alphabet of its column."""
-    alphabets = _alphabets(encoded)
-    widths = np.array([_column_bits(alphabet) for alphabet in alphabets], np.int64)
-    characters = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), -1)
-    places = np.empty(characters.shape, np.int64)
-    table, letters = b"", b""
-    for column, alphabet in enumerate(alphabets):
-        places[:, column] = np.searchsorted(alphabet, characters[:, column])
-        if alphabet.tobytes() not in letters:
-            letters += alphabet.tobytes()
-        at = 3 * len(alphabets) + letters.find(alphabet.tobytes())
-        table += at.to_bytes(2, "little") + bytes([widths[column]])
-    table += letters + bytes(-len(letters) % 3)
-    width, n = int(widths.sum()), len(encoded)
-    head = ListHead(COLUMNS, width, 0, 0, len(table) // 3, len(alphabets), 0, 0, n * width)
-    stream = pack_bits(places.ravel(), np.tile(widths, n))
-    return pack_bits(np.zeros(0), 0), head.to_bytes() + table + stream

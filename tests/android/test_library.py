@@ -18,6 +18,7 @@ from tests.packing.test_golden import ANSWERS, GOLDEN, answers
 from tests.packing.test_promises import DAMAGED
 
 FORMS = [
+    ("int8", "columns"),
     ("int8", "sliced"),
     ("int4", "sliced"),
     ("int8", "csr"),
@@ -35,7 +36,7 @@ def small(tmp_path) -> Path:
 
 @pytest.mark.parametrize("name", sorted(ANSWERS))
 def test_golden_files(engine, name):
-    assert answers(JvmRecommender(engine[0], GOLDEN / name, engine[1])) == ANSWERS[name]
+    assert answers(JvmRecommender(engine[0], GOLDEN / name, engine[1]), name) == ANSWERS[name]
 
 
 @pytest.mark.parametrize("start", [0, 4, 4096, 4100, 16384])

@@ -17,6 +17,23 @@ from sparsedevice.packing.format import ENTRY_BYTES, HEADER_BYTES, Kind, decode_
 N_ITEMS, N_USERS, DIM = 70, 5, 12
 #: Of the layout "wide": slices whose columns count from bases.
 WIDE_DIM = 320
+ALNUM = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def code(i: int) -> str:
+    """An id like ASINs, another for each number below 36^8."""
+    number = i * 1_234_567_891_013 % 36**8
+    return "B0" + "".join(ALNUM[number // 36**place % 36] for place in range(8))
+
+
+def item_id(i: int, layout: str = "auto") -> str:
+    """Id of an item of the small file."""
+    return code(i) if layout == "columns" else f"item-{i}"
+
+
+def title(i: int, layout: str = "auto") -> str:
+    """Title of an item of the small file."""
+    return f"Größe {i:02}" if layout == "columns" else "" if i % 5 == 0 else f"Größe {i} 名"
 
 
 def small_tables(dim: int = DIM) -> tuple[sp.csr_array, sp.csr_array, sp.csr_array]:
@@ -41,7 +58,8 @@ def write_small(
 ) -> PackedInfo:
     """Write the small file: with a tower, else with steps for cosine and ridge for dot.
 
-    With the layout "wide" it is slices of a wide table, without a matrix.
+    With the layout "wide" it is slices of a wide table, without a matrix; with "columns" slices, and
+    ids and titles of one length.
     """
     wide = layout == "wide"
     items, users, seen = small_tables(WIDE_DIM if wide else DIM)
@@ -53,13 +71,13 @@ def write_small(
     return pack(
         path,
         items,
-        item_ids=[f"item-{i}" for i in range(N_ITEMS)],
-        titles=["" if i % 5 == 0 else f"Größe {i} 名" for i in range(N_ITEMS)],
+        item_ids=[item_id(i, layout) for i in range(N_ITEMS)],
+        titles=[title(i, layout) for i in range(N_ITEMS)],
         users=users,
         user_ids=[str(100 - i) for i in range(N_USERS)],
         seen=seen,
         values=values,  # type: ignore[arg-type]
-        layout="sliced" if wide else layout,
+        layout="sliced" if layout in ("wide", "columns") else layout,
         similarity=similarity,  # type: ignore[arg-type]
         fold_in=FoldIn(weights, matrix, rule),
         metadata={"model": "mf", "note": '"quoted" \\ é'},

@@ -18,6 +18,7 @@ FORMS = [
     ("int8", "sliced"),
     ("int4", "sliced"),
     ("int8", "wide"),
+    ("int8", "columns"),
     ("int8", "csr"),
     ("int4", "csr"),
     ("f32", "csr"),

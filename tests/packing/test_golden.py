@@ -11,15 +11,16 @@ import pytest
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime.core import CoreRecommender
 from sparsedevice.runtime.reference import NumpyRecommender
-from tests.packing.small import N_ITEMS, write_small
+from tests.packing.small import N_ITEMS, item_id, write_small
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ANSWERS = json.loads((GOLDEN / "answers.json").read_text(encoding="utf-8"))
 
 
-def answers(recommender) -> dict:
-    """What a golden file must answer; scores as float32 bits."""
-    history = recommender.recommend(history=["item-3", "item-44"], k=5)
+def answers(recommender, name: str) -> dict:
+    """What the golden file of this name must answer; scores as float32 bits."""
+    layout = name.split("-")[2]
+    history = recommender.recommend(history=[item_id(3, layout), item_id(44, layout)], k=5)
     user = recommender.recommend(user="98", k=3)
     return {
         "history": [history.items, history.titles, [score.tobytes().hex() for score in history.scores]],
@@ -30,7 +31,7 @@ def answers(recommender) -> dict:
 @pytest.mark.parametrize("name", sorted(ANSWERS))
 @pytest.mark.parametrize("open_", [NumpyRecommender.open, CoreRecommender.open], ids=["numpy", "core"])
 def test_golden_file(open_, name):
-    assert answers(open_(GOLDEN / name)) == ANSWERS[name]
+    assert answers(open_(GOLDEN / name), name) == ANSWERS[name]
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERS))

@@ -80,6 +80,20 @@ def steps(width: int) -> Damage:
     return damage
 
 
+def columns(*bits: int, letters: int | None = None) -> Damage:
+    """Other bits of the numbers of item ids like ASINs, or so many letters of each column."""
+
+    def damage(data: bytes) -> bytes:
+        strings = PackedFile(data).coded(Kind.ITEM_ID_POINTERS)
+        table = bytearray(strings.table.tobytes())
+        table[2 : 2 + 4 * len(bits) : 4] = bytes(bits)
+        if letters:
+            table[3 : 4 * strings.head.n_short : 4] = bytes([letters - 1] * strings.head.n_short)
+        return patched(data, Kind.ITEM_ID_BYTES, 20, bytes(table))
+
+    return damage
+
+
 def u32(*numbers: int) -> bytes:
     return struct.pack(f"<{len(numbers)}I", *numbers)
 
@@ -204,6 +218,10 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("lengths", "int8", "sliced", body(Kind.TITLE_BYTES, 12, struct.pack("<Q", 2**40))),
     ("lengths", "int8", "sliced", body(Kind.USER_ID_BYTES, 1, b"\x21")),
     ("lengths", "int8", "sliced", body(Kind.ITEM_ID_INDEX, 0, u32(2**32 - 1))),
+    ("lengths", "int8", "columns", body(Kind.ITEM_ID_BYTES, 0, b"\x02")),
+    ("lengths", "int8", "columns", body(Kind.ITEM_ID_BYTES, 3, b"\x01")),
+    ("lengths", "int8", "columns", body(Kind.ITEM_ID_BYTES, 6, b"\x3f")),
+    ("lengths", "int8", "columns", body(Kind.TITLE_BYTES, 1, b"\x00")),
     ("padding", "int8", "sliced", gap),
     ("padding", "int8", "sliced", body(Kind.TITLE_POINTERS, -1, b"\x01")),
     ("padding", "int8", "sliced", body(Kind.USER_ID_BYTES, -1, b"\x01")),
@@ -247,6 +265,13 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("strings", "int8", "sliced", symbol(Kind.ITEM_ID_BYTES, 0, 0xEFF, 0xEFF)),
     ("strings", "int8", "sliced", symbol(Kind.TITLE_BYTES, 0, 0xFED, 0xEFF)),
     ("strings", "int8", "sliced", steps(33)),
+    ("strings", "int8", "columns", columns(25)),
+    ("strings", "int8", "columns", columns(39, 0, 0, 0, 0, 0)),
+    ("strings", "int8", "columns", columns(letters=256)),
+    ("strings", "int8", "columns", body(Kind.ITEM_ID_BYTES, 20, b"\xff\xff")),
+    ("strings", "int8", "columns", body(Kind.ITEM_ID_BYTES, 20 + 4 * 10, b"\xff")),
+    ("ids", "int8", "columns", columns(letters=1)),
+    ("padding", "int8", "columns", body(Kind.ITEM_ID_BYTES, -9, b"\xff")),
     ("ids", "int8", "sliced", slots([70, *range(69)])),
     ("ids", "int8", "sliced", slots([0, *range(69)])),
     ("ids", "int8", "sliced", slots(list(range(70)))),

@@ -1,15 +1,14 @@
 // Lists of strings in a packed file: read, and written as every writer does (docs/format.md, "Strings").
 
+import { putColumns, readColumns } from "./sparsedevice-columns.js";
 import { bodyError } from "./sparsedevice-errors.js";
 
-const [TEXT, NUMBERS, COLUMNS] = [0, 1, 2];
+const [TEXT, NUMBERS, COLUMNS] = [0, 1, 3];
 const HEAD_BYTES = 20;
 const SLACK = 8; /* zero bytes after an array of bits */
 const TEXT_BLOCK = 8;
 const NUMBER_BLOCK = 16;
 const STEP_BITS = 6;
-const MAX_COLUMNS = 64;
-const MAX_COLUMN_BITS = 255;
 const MAX_WIDTH = 12;
 const [NOTHING, LITERAL, END] = [0xeff, 0xf00, 255];
 const MAX_SYMBOL_BYTES = 64;
@@ -223,11 +222,7 @@ export class TextList {
   #columns(stream) {
     const { nTable, nShort } = this.#head;
     const table = this.#codes.subarray(HEAD_BYTES, HEAD_BYTES + 3 * nTable);
-    const letter = (_, column) => {
-      const [low, high, width] = table.subarray(3 * column, 3 * column + 3);
-      return table[low + 256 * high + stream.take(width)];
-    };
-    return Array.from({ length: this.#n }, () => Uint8Array.from({ length: nShort }, letter));
+    return readColumns(stream, table, nShort, this.#n);
   }
 
   #text(stream) {
@@ -300,35 +295,11 @@ export class TextWriter {
     return this.#join(codes, starts, [], [NUMBERS, width, 0, 0, 0, 0]);
   }
 
-  /* Each byte as its place in the alphabet of its column; null where lengths differ or it takes too many bits. */
+  /* Letters as places in the alphabets of their columns; null where lengths differ or are too large. */
   #columns() {
-    const count = this.#strings[0].length;
-    if (count > MAX_COLUMNS || this.#strings.some((string) => string.length !== count)) {
-      return null;
-    }
-    const alphabets = Array.from({ length: count }, (_, column) =>
-      Uint8Array.from(new Set(this.#strings.map((string) => string[column]))).sort(),
-    );
-    const widths = alphabets.map((alphabet) => bitLength(alphabet.length - 1));
-    const width = widths.reduce((sum, bits) => sum + bits, 0);
-    if (width > MAX_COLUMN_BITS) {
-      return null;
-    }
-    let letters = "";
-    const table = alphabets.flatMap((alphabet, column) => {
-      const text = String.fromCharCode(...alphabet);
-      letters += letters.includes(text) ? "" : text;
-      const at = 3 * count + letters.indexOf(text);
-      return [at % 256, at >> 8, widths[column]];
-    });
-    table.push(...Array.from(letters, (letter) => letter.charCodeAt(0)));
-    table.push(...new Array((3 - (letters.length % 3)) % 3).fill(0));
-    const places = alphabets.map((alphabet) => new Map(Array.from(alphabet, (letter, place) => [letter, place])));
     const codes = new BitWriter();
-    for (const string of this.#strings) {
-      string.forEach((letter, column) => codes.put(places[column].get(letter), widths[column]));
-    }
-    return this.#join(codes, [], table, [COLUMNS, width, 0, count, 0, 0]);
+    const columns = putColumns(codes, this.#strings);
+    return columns && this.#join(codes, [], columns.table, [COLUMNS, columns.width, 0, columns.count, 0, 0]);
   }
 
   #text() {

@@ -169,25 +169,18 @@ static sd_status check_lengths(sd_model *model) {
         [SD_K_FOLD_RULE] = SD_RULE_BYTES,
         [SD_K_FOLD_TOWER] = 4 * (uint64_t)sd_tower_numbers(model),
     };
+    if (!sd_list_fits(model, SD_K_ITEM_ID_POINTERS) ||
+        !sd_list_fits(model, SD_K_USER_ID_POINTERS) || !sd_list_fits(model, SD_K_TITLE_POINTERS))
+        return SD_LENGTHS;
     for (uint32_t kind = 1; kind <= SD_KINDS; kind++) {
         uint64_t length = model->lengths[kind];
         if (!model->sections[kind])
             continue;
-        uint32_t rows = kind >= SD_K_USER_ID_POINTERS && kind <= SD_K_USER_ID_INDEX
-                            ? model->n_users
-                            : model->n_items;
-        if (kind == SD_K_ITEM_ID_INDEX || kind == SD_K_USER_ID_INDEX) {
-            if (!sd_index_fits(model, kind, rows))
-                return SD_LENGTHS;
-        } else if (kind == SD_K_ITEM_ID_POINTERS || kind == SD_K_USER_ID_POINTERS ||
-                   kind == SD_K_TITLE_POINTERS) {
-            if (!sd_list_fits(model, kind, rows))
-                return SD_LENGTHS;
-        } else if (kind == SD_K_ITEM_ID_BYTES || kind == SD_K_USER_ID_BYTES ||
-                   kind == SD_K_TITLE_BYTES || kind == SD_K_METADATA) {
-            if (length > UINT32_MAX)
-                return SD_LENGTHS;
-        } else if (length != expected[kind] || (kind == SD_K_FOLD_TOWER && !length))
+        if (kind >= SD_K_ITEM_ID_POINTERS && kind <= SD_K_TITLE_BYTES)
+            continue;
+        if (kind == SD_K_METADATA
+                ? length > UINT32_MAX
+                : length != expected[kind] || (kind == SD_K_FOLD_TOWER && !length))
             return SD_LENGTHS;
     }
     return SD_OK;

@@ -17,12 +17,13 @@
 /* The literal that ends a string; no UTF-8 has this byte. */
 #define SD_END 255u
 
-enum { SD_AS_TEXT = 0, SD_AS_NUMBERS = 1, SD_AS_COLUMNS = 2 };
+enum { SD_AS_TEXT = 0, SD_AS_NUMBERS = 1, SD_AS_COLUMNS = 3 };
 
 typedef struct sd_list {
     const uint8_t *starts, *symbols, *codes, *index;
     uint64_t bits; /* of all codes */
     uint32_t n, coding, start_width, slot_width;
+    uint32_t shift;       /* log2 of the strings between two starts */
     uint32_t width, more; /* bits of a code, and how many more a long one has */
     uint32_t n_symbols, n_short, first_final, n_final;
 } sd_list;
@@ -30,9 +31,8 @@ typedef struct sd_list {
 /* The list whose starts are section `first`; sd_open has checked that it fits its sections. */
 void sd_open_list(const sd_model *model, uint32_t first, sd_list *list);
 
-/* Whether the sections of a list, or of an index, have the length that their heads say. */
-int sd_list_fits(const sd_model *model, uint32_t first, uint32_t n);
-int sd_index_fits(const sd_model *model, uint32_t kind, uint32_t n);
+/* Whether the sections of a list, if it is there, have the lengths that their heads say. */
+int sd_list_fits(const sd_model *model, uint32_t first);
 
 /* Bytes of so many bits, and eight more, so that eight can be read from any bit on. */
 static inline uint64_t sd_bit_bytes(uint64_t bits) { return ((bits + 7) >> 3) + 8; }
@@ -63,10 +63,20 @@ static inline int sd_final(const sd_list *list, uint32_t symbol) {
     return symbol - list->first_final < list->n_final;
 }
 
-/* Entry of the table. Symbol: its two parts, the left one in the low 12 bits. */
+/* Of a symbol: its two parts, the left one in the low 12 bits. */
 static inline uint32_t sd_entry(const sd_list *list, uint32_t symbol) {
     return sd_u32(list->symbols + 3 * symbol) & 0xFFFFFFu;
 }
+
+/* Of columns: where the alphabet begins in the table (16 bits), the bits of the number that begins
+ * here, 0 where one goes on (8 bits), and how many letters the alphabet has, less one. */
+static inline uint32_t sd_column(const sd_list *list, uint32_t column) {
+    return sd_u32(list->symbols + 4 * column);
+}
+
+static inline uint32_t sd_column_bits(uint32_t column) { return column >> 16 & 255; }
+
+static inline uint32_t sd_column_size(uint32_t column) { return (column >> 24) + 1; }
 
 /* A list of numbers: that of a row. */
 uint32_t sd_number(const sd_list *list, uint32_t row);

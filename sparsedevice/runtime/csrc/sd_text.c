@@ -17,47 +17,49 @@ void sd_open_list(const sd_model *model, uint32_t first, sd_list *list) {
     list->codes = list->symbols + 3 * (uint64_t)list->n_symbols;
     list->index = first == SD_K_TITLE_POINTERS ? NULL : model->sections[first + 2];
     list->n = first == SD_K_USER_ID_POINTERS ? model->n_users : model->n_items;
+    list->shift = list->coding == SD_AS_NUMBERS ? 4 : 3;
     list->slot_width = 32;
     while (list->slot_width > 1 && !(list->n >> (list->slot_width - 1)))
         list->slot_width--;
 }
 
-int sd_list_fits(const sd_model *model, uint32_t first, uint32_t n) {
-    const uint8_t *head = model->sections[first + 1];
-    if (model->lengths[first + 1] < SD_LIST_HEAD)
+static int head_fits(const sd_list *list) {
+    switch (list->coding) {
+    case SD_AS_NUMBERS:
+        return list->width - 1 < 32 && !list->more && !list->n_symbols;
+    case SD_AS_COLUMNS:
+        return !list->more && !list->start_width && list->n_short <= SD_MAX_COLUMNS &&
+               4 * list->n_short <= 3 * list->n_symbols &&
+               list->bits == (uint64_t)list->n * list->width;
+    case SD_AS_TEXT:
+        return list->width - 1 < 12 && list->more <= 12 && list->n_symbols <= SD_MAX_SYMBOLS;
+    default:
         return 0;
-    uint64_t symbols = sd_u16(head + 4), bits = sd_u64(head + 12), shift = 3;
-    if (head[0] == SD_AS_NUMBERS) {
-        shift = 4;
-        if (head[1] < 1 || head[1] > 32 || head[2] || symbols)
-            return 0;
-    } else if (head[0] == SD_AS_COLUMNS) {
-        if (head[2] || head[3] || sd_u16(head + 6) > symbols || sd_u16(head + 6) > SD_MAX_COLUMNS ||
-            bits != (uint64_t)n * head[1])
-            return 0;
-    } else if (head[0] != SD_AS_TEXT || head[1] < 1 || head[1] > 12 || head[2] > 12 ||
-               symbols > SD_MAX_SYMBOLS)
-        return 0;
-    if (head[3] > SD_MAX_START_WIDTH || bits >> SD_MAX_START_WIDTH)
-        return 0;
-    uint64_t blocks = ((n - 1) >> shift) + 1;
-    return model->lengths[first] == sd_bit_bytes(blocks * head[3]) &&
-           model->lengths[first + 1] == SD_LIST_HEAD + 3 * symbols + sd_bit_bytes(bits);
+    }
 }
 
-int sd_index_fits(const sd_model *model, uint32_t kind, uint32_t n) {
-    uint64_t least = sd_index_slots(n), slots, width = 1;
-    if (model->lengths[kind] < 4)
+static uint64_t block_of(const sd_list *list, uint32_t row) { return row >> list->shift; }
+
+int sd_list_fits(const sd_model *model, uint32_t first) {
+    const uint64_t *lengths = model->lengths + first;
+    sd_list list;
+    if (!model->sections[first])
+        return 1;
+    if (lengths[1] < SD_LIST_HEAD || lengths[1] > UINT32_MAX)
         return 0;
-    slots = sd_u32(model->sections[kind]);
-    while (n >> width)
-        width++;
+    sd_open_list(model, first, &list);
+    uint64_t blocks = block_of(&list, list.n - 1) + 1;
+    if (!head_fits(&list) || list.start_width > SD_MAX_START_WIDTH ||
+        list.bits >> SD_MAX_START_WIDTH || lengths[0] != sd_bit_bytes(blocks * list.start_width) ||
+        lengths[1] != SD_LIST_HEAD + 3 * list.n_symbols + sd_bit_bytes(list.bits))
+        return 0;
+    if (!list.index)
+        return 1;
+    if (lengths[2] < 4)
+        return 0;
+    uint64_t least = sd_index_slots(list.n), slots = sd_u32(list.index);
     return slots >= least && slots <= 2 * least &&
-           model->lengths[kind] == 4 + sd_bit_bytes(slots * width);
-}
-
-static uint64_t block_of(const sd_list *list, uint32_t row) {
-    return row >> (list->coding == SD_AS_NUMBERS ? 4 : 3);
+           lengths[2] == 4 + sd_bit_bytes(slots * list.slot_width);
 }
 
 /* Bit at which the block of a row begins, at most the number of bits. */
@@ -95,18 +97,29 @@ void sd_begin(const sd_list *list, uint32_t row, sd_chars *chars) {
     chars->ended = 0;
 }
 
-/* Column: where its alphabet begins in the table (16 bits), and how many bits choose from it. */
-static int next_column(const sd_list *list, sd_chars *chars) {
+/* The letters of the next number: it is a fraction, and times the size of an alphabet it gives a
+ * place there before the point, and the letters that follow behind it. */
+static int next_number(const sd_list *list, sd_chars *chars) {
+    uint32_t fraction = 0, width;
     chars->count = 0;
-    chars->ended = chars->column == list->n_short;
-    if (chars->ended || chars->at > list->bits)
-        return chars->ended;
-    uint32_t column = sd_entry(list, chars->column++), width = column >> 16 & 15;
-    uint32_t place = (column & 0xFFFFu) + (uint32_t)sd_bits(list->codes, chars->at, width);
-    chars->at += width;
-    if (place >= 3 * list->n_symbols)
+    if (chars->at > list->bits)
         return 0;
-    chars->bytes[chars->count++] = list->symbols[place];
+    for (; chars->column < list->n_short; chars->column++) {
+        uint32_t column = sd_column(list, chars->column);
+        if ((width = sd_column_bits(column))) {
+            if (chars->count)
+                return 1;
+            fraction = (uint32_t)sd_bits(list->codes, chars->at, width & 63) << (-width & 31);
+            chars->at += width;
+        }
+        uint64_t product = (uint64_t)fraction * sd_column_size(column);
+        uint32_t place = (column & 0xFFFFu) + (uint32_t)(product >> 32);
+        fraction = (uint32_t)product;
+        if (place >= 3 * list->n_symbols)
+            return 0;
+        chars->bytes[chars->count++] = list->symbols[place];
+    }
+    chars->ended = 1;
     return 1;
 }
 
@@ -116,7 +129,7 @@ int sd_next(const sd_list *list, sd_chars *chars) {
     if (chars->ended)
         return 0;
     if (list->coding == SD_AS_COLUMNS)
-        return next_column(list, chars);
+        return next_number(list, chars);
     if (chars->at >= list->bits)
         return 0;
     uint32_t part = sd_code(list, &chars->at);

@@ -74,14 +74,15 @@ static int check_symbols(const sd_list *list) {
     return known == n;
 }
 
-/* Columns take the bits of a string, and no more than eight each. */
+/* Numbers take the bits of a string, and no more than 32 each; alphabets lie in the table. */
 static int check_columns(const sd_list *list) {
     uint32_t width = 0;
-    for (uint32_t column = 0; column < list->n_short; column++) {
-        uint32_t bits = sd_entry(list, column) >> 16;
-        if (bits > 8)
+    for (uint32_t i = 0; i < list->n_short; i++) {
+        uint32_t column = sd_column(list, i);
+        if (sd_column_bits(column) > 32 ||
+            (column & 0xFFFFu) + sd_column_size(column) > 3 * list->n_symbols)
             return 0;
-        width += bits;
+        width += sd_column_bits(column);
     }
     return width == list->width;
 }
@@ -116,7 +117,7 @@ sd_status sd_check_strings(const sd_model *model, uint32_t first) {
     if (!model->sections[first])
         return SD_OK;
     sd_open_list(model, first, &list);
-    uint32_t block = list.coding == SD_AS_NUMBERS ? SD_NUMBER_BLOCK : SD_TEXT_BLOCK;
+    uint32_t block = 1u << list.shift;
     if ((list.coding == SD_AS_TEXT && !check_symbols(&list)) ||
         (list.coding == SD_AS_COLUMNS && !check_columns(&list)))
         return SD_STRINGS;

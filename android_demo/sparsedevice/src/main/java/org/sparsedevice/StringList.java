@@ -5,10 +5,12 @@ import java.nio.ByteBuffer;
 /** One list of strings of a packed file, read where it lies (docs/format.md, "Strings"). Immutable. */
 final class StringList {
     static final int HEAD_BYTES = 20;
-    static final int TEXT = 0, NUMBERS = 1, COLUMNS = 2;
+    static final int TEXT = 0, NUMBERS = 1, COLUMNS = 3;
     /** What a symbol is made of: symbols, bytes from LITERAL on, or nothing. */
     static final int NOTHING = 0xEFF, LITERAL = 0xF00, END = 255;
     static final int MAX_SYMBOL_BYTES = 64, MAX_COLUMNS = 64;
+    /** Bytes of a column's entry, and bits of a number that columns make. */
+    static final int COLUMN_BYTES = 4, NUMBER_BITS = 32;
     private static final int MAX_START_WIDTH = 40;
 
     final int n, coding, width, symbolCount, shortCount, slots, slotWidth, startWidth;
@@ -75,8 +77,8 @@ final class StringList {
             return width >= 1 && width <= 32 && more == 0 && symbolCount == 0;
         }
         if (coding == COLUMNS) {
-            return more == 0 && startWidth == 0 && shortCount <= Math.min(symbolCount, MAX_COLUMNS)
-                    && bits == (long) n * width;
+            return more == 0 && startWidth == 0 && shortCount <= MAX_COLUMNS
+                    && COLUMN_BYTES * shortCount <= 3 * symbolCount && bits == (long) n * width;
         }
         return coding == TEXT && width >= 1 && width <= 12 && more <= 12 && symbolCount <= NOTHING;
     }
@@ -109,9 +111,22 @@ final class StringList {
         return bitsAt(index, (long) slot * slotWidth, slotWidth);
     }
 
-    /** Entry of the table: 24 bits. */
-    int entry(int i) {
-        return data.getInt(symbols + 3 * i) & 0xFFFFFF;
+    /** The two parts of a symbol, the left one in the low 12 bits. */
+    int entry(int symbol) {
+        return data.getInt(symbols + 3 * symbol) & 0xFFFFFF;
+    }
+
+    /** Where the alphabet of a column begins, the bits of the number that begins here, and letters less one. */
+    int column(int i) {
+        return data.getInt(symbols + COLUMN_BYTES * i);
+    }
+
+    static int columnBits(int column) {
+        return column >> 16 & 255;
+    }
+
+    static int columnSize(int column) {
+        return (column >>> 24) + 1;
     }
 
     boolean isFinal(int symbol) {
@@ -168,21 +183,34 @@ final class StringList {
         if (reader.ended) {
             return false;
         }
-        return coding == COLUMNS ? nextColumn(reader) : nextSymbol(reader);
+        return coding == COLUMNS ? nextNumber(reader) : nextSymbol(reader);
     }
 
-    private boolean nextColumn(Reader reader) {
-        reader.ended = reader.column == shortCount;
-        if (reader.ended || reader.at > bits) {
-            return reader.ended;
-        }
-        int column = entry(reader.column++), count = column >> 16 & 15;
-        int place = (column & 0xFFFF) + (int) codeBits(reader.at, count);
-        reader.at += count;
-        if (place >= 3 * symbolCount) {
+    /** The letters of the next number: a fraction, of whose product with the size of an alphabet a place there
+     * stands before the point, and the letters that follow behind it. */
+    private boolean nextNumber(Reader reader) {
+        if (reader.at > bits) {
             return false;
         }
-        reader.bytes[reader.count++] = data.get(symbols + place);
+        long fraction = 0;
+        for (; reader.column < shortCount; reader.column++) {
+            int column = column(reader.column), count = columnBits(column);
+            if (count > 0) {
+                if (reader.count > 0) {
+                    return true;
+                }
+                fraction = codeBits(reader.at, count) << NUMBER_BITS - count & PackedFile.U32_MAX;
+                reader.at += count;
+            }
+            long product = fraction * columnSize(column);
+            int place = (column & 0xFFFF) + (int) (product >>> NUMBER_BITS);
+            fraction = product & PackedFile.U32_MAX;
+            if (place >= 3 * symbolCount) {
+                return false;
+            }
+            reader.bytes[reader.count++] = data.get(symbols + place);
+        }
+        reader.ended = true;
         return true;
     }
 

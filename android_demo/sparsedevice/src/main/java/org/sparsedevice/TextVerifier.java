@@ -87,9 +87,10 @@ final class TextVerifier {
 
     private boolean columnsAreSound() {
         int width = 0;
-        for (int column = 0; column < list.shortCount; column++) {
-            int bits = list.entry(column) >> 16;
-            if (bits > 8) {
+        for (int i = 0; i < list.shortCount; i++) {
+            int column = list.column(i), bits = StringList.columnBits(column);
+            if (bits > StringList.NUMBER_BITS
+                    || (column & 0xFFFF) + StringList.columnSize(column) > 3 * list.symbolCount) {
                 return false;
             }
             width += bits;

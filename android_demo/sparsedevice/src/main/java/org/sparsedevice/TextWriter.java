@@ -7,7 +7,7 @@ import java.util.zip.CRC32;
 
 /** The sections of a list of strings, as every writer makes them (docs/format.md, "Strings"). */
 final class TextWriter {
-    private static final int TEXT_BLOCK = 8, NUMBER_BLOCK = 16, MAX_COLUMN_BITS = 255, STEP_BITS = 6;
+    private static final int TEXT_BLOCK = 8, NUMBER_BLOCK = 16, STEP_BITS = 6;
 
     private TextWriter() {}
 
@@ -19,7 +19,7 @@ final class TextWriter {
                 throw DeltaException.body("a string is no UTF-8");
             }
         }
-        if (!putNumbers(file, first, strings) && !putColumns(file, first, strings)) {
+        if (!putNumbers(file, first, strings) && !Columns.put(file, first, strings)) {
             putText(file, first, strings, symbols);
         }
         if (first != PackedFile.TITLES) {
@@ -27,11 +27,11 @@ final class TextWriter {
         }
     }
 
-    private static int bitLength(long number) {
+    static int bitLength(long number) {
         return 64 - Long.numberOfLeadingZeros(number);
     }
 
-    private static void putCodes(PackedWriter file, int first, long[] starts, int[] head, byte[] table,
+    static void putCodes(PackedWriter file, int first, long[] starts, int[] head, byte[] table,
             BitSink codes) {
         BitSink packed = new BitSink();
         int startBits = starts.length == 0 ? 0 : bitLength(starts[starts.length - 1]);
@@ -82,81 +82,6 @@ final class TextWriter {
         }
         putCodes(file, first, starts, new int[] {StringList.NUMBERS, width, 0, 0, 0, 0}, new byte[0], codes);
         return true;
-    }
-
-    /** Each byte as its place in the alphabet of its column; false where lengths differ or it takes too many bits. */
-    private static boolean putColumns(PackedWriter file, int first, StoredStrings strings) {
-        int n = strings.count(), columns = strings.length(0);
-        for (int row = 1; row < n; row++) {
-            if (strings.length(row) != columns) {
-                return false;
-            }
-        }
-        if (columns > StringList.MAX_COLUMNS) {
-            return false;
-        }
-        int[][] places = new int[columns][];
-        int[] widths = new int[columns], begins = new int[columns];
-        byte[] letters = new byte[0];
-        int width = 0;
-        for (int column = 0; column < columns; column++) {
-            places[column] = new int[256];
-            byte[] alphabet = alphabet(strings, column, places[column]);
-            widths[column] = bitLength(alphabet.length - 1);
-            width += widths[column];
-            begins[column] = find(letters, alphabet);
-            if (begins[column] < 0) {
-                byte[] longer = Arrays.copyOf(letters, letters.length + alphabet.length);
-                System.arraycopy(alphabet, 0, longer, letters.length, alphabet.length);
-                letters = longer;
-                begins[column] = find(letters, alphabet);
-            }
-        }
-        if (width > MAX_COLUMN_BITS) {
-            return false;
-        }
-        byte[] table = new byte[3 * columns + (letters.length + 2) / 3 * 3];
-        for (int column = 0; column < columns; column++) {
-            int at = 3 * columns + begins[column];
-            table[3 * column] = (byte) at;
-            table[3 * column + 1] = (byte) (at >> 8);
-            table[3 * column + 2] = (byte) widths[column];
-        }
-        System.arraycopy(letters, 0, table, 3 * columns, letters.length);
-        BitSink codes = new BitSink();
-        for (int row = 0; row < n; row++) {
-            for (int column = 0; column < columns; column++) {
-                int letter = strings.bytes[strings.pointers[row] + column] & 255;
-                codes.put(places[column][letter], widths[column]);
-            }
-        }
-        putCodes(file, first, new long[0], new int[] {StringList.COLUMNS, width, 0, columns, 0, 0}, table, codes);
-        return true;
-    }
-
-    /** The bytes that stand in a column, increasing, and the place of each. */
-    private static byte[] alphabet(StoredStrings strings, int column, int[] places) {
-        boolean[] used = new boolean[256];
-        for (int row = 0; row < strings.count(); row++) {
-            used[strings.bytes[strings.pointers[row] + column] & 255] = true;
-        }
-        byte[] alphabet = new byte[DeltaSource.count(used)];
-        for (int letter = 0, count = 0; letter < 256; letter++) {
-            if (used[letter]) {
-                places[letter] = count;
-                alphabet[count++] = (byte) letter;
-            }
-        }
-        return alphabet;
-    }
-
-    private static int find(byte[] letters, byte[] alphabet) {
-        for (int at = 0; at + alphabet.length <= letters.length; at++) {
-            if (Arrays.equals(Arrays.copyOfRange(letters, at, at + alphabet.length), alphabet)) {
-                return at;
-            }
-        }
-        return -1;
     }
 
     private static void putText(PackedWriter file, int first, StoredStrings strings, SymbolTable symbols) {
