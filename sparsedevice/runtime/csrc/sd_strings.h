@@ -78,15 +78,9 @@ static inline uint32_t sd_column_bits(uint32_t column) { return column >> 16 & 2
 
 static inline uint32_t sd_column_size(uint32_t column) { return (column >> 24) + 1; }
 
-/* A list of numbers: that of a row. */
-uint32_t sd_number(const sd_list *list, uint32_t row);
-
-/* Decimal digits of a number, at most ten; returns how many. */
-uint32_t sd_digits(uint32_t number, uint8_t *digits);
-
-/* A list of text or columns: where a string is being read. */
+/* Where a string is being read. */
 typedef struct sd_chars {
-    uint64_t at;
+    uint64_t at;     /* a bit; of numbers: the row */
     uint32_t column; /* of columns: those read */
     int ended;       /* the last part had the end of the string */
     uint32_t count;

@@ -23,22 +23,18 @@ void sd_open_list(const sd_model *model, uint32_t first, sd_list *list) {
         list->slot_width--;
 }
 
+static uint64_t block_of(const sd_list *list, uint32_t row) { return row >> list->shift; }
+
 static int head_fits(const sd_list *list) {
-    switch (list->coding) {
-    case SD_AS_NUMBERS:
-        return list->width - 1 < 32 && !list->more && !list->n_symbols;
-    case SD_AS_COLUMNS:
+    if (list->coding == SD_AS_COLUMNS)
         return !list->more && !list->start_width && list->n_short <= SD_MAX_COLUMNS &&
                4 * list->n_short <= 3 * list->n_symbols &&
                list->bits == (uint64_t)list->n * list->width;
-    case SD_AS_TEXT:
-        return list->width - 1 < 12 && list->more <= 12 && list->n_symbols <= SD_MAX_SYMBOLS;
-    default:
-        return 0;
-    }
+    if (list->coding == SD_AS_NUMBERS)
+        return list->width - 1 < 32 && !list->more && !list->n_symbols;
+    return list->coding == SD_AS_TEXT && list->width - 1 < 12 && list->more <= 12 &&
+           list->n_symbols <= SD_MAX_SYMBOLS;
 }
-
-static uint64_t block_of(const sd_list *list, uint32_t row) { return row >> list->shift; }
 
 int sd_list_fits(const sd_model *model, uint32_t first) {
     const uint64_t *lengths = model->lengths + first;
@@ -71,7 +67,8 @@ static uint64_t block_start(const sd_list *list, uint32_t row) {
     return start < list->bits ? start : list->bits;
 }
 
-uint32_t sd_number(const sd_list *list, uint32_t row) {
+/* Of a list of numbers: that of a row. */
+static uint32_t number_at(const sd_list *list, uint32_t row) {
     uint64_t at = block_start(list, row);
     uint32_t mask = (uint32_t)(((uint64_t)1 << list->width) - 1), place = row % SD_NUMBER_BLOCK;
     uint32_t number = (uint32_t)sd_bits(list->codes, at, list->width);
@@ -88,8 +85,8 @@ uint32_t sd_number(const sd_list *list, uint32_t row) {
 }
 
 void sd_begin(const sd_list *list, uint32_t row, sd_chars *chars) {
-    uint64_t at = block_start(list, row);
-    uint32_t skip = list->coding == SD_AS_COLUMNS ? 0 : row % SD_TEXT_BLOCK;
+    uint64_t at = list->coding == SD_AS_NUMBERS ? row : block_start(list, row);
+    uint32_t skip = list->coding == SD_AS_TEXT ? row % SD_TEXT_BLOCK : 0;
     while (skip && at < list->bits)
         skip -= (uint32_t)sd_final(list, sd_code(list, &at));
     chars->at = at;
@@ -97,9 +94,9 @@ void sd_begin(const sd_list *list, uint32_t row, sd_chars *chars) {
     chars->ended = 0;
 }
 
-/* The letters of the next number: it is a fraction, and times the size of an alphabet it gives a
- * place there before the point, and the letters that follow behind it. */
-static int next_number(const sd_list *list, sd_chars *chars) {
+/* Columns: the letters of the next number, which is a fraction. Times the size of an alphabet it
+ * gives a place there before the point, and the letters that follow behind it. */
+static int next_letters(const sd_list *list, sd_chars *chars) {
     uint32_t fraction = 0, width;
     chars->count = 0;
     if (chars->at > list->bits)
@@ -123,13 +120,26 @@ static int next_number(const sd_list *list, sd_chars *chars) {
     return 1;
 }
 
+static int next_digits(const sd_list *list, sd_chars *chars) {
+    uint32_t number = number_at(list, (uint32_t)chars->at), count = 1;
+    for (uint32_t rest = number; rest > 9; rest /= 10)
+        count++;
+    for (uint32_t i = count; i; i--, number /= 10)
+        chars->bytes[i - 1] = (uint8_t)('0' + number % 10);
+    chars->count = count;
+    chars->ended = 1;
+    return 1;
+}
+
 int sd_next(const sd_list *list, sd_chars *chars) {
     uint16_t open[SD_MAX_SYMBOL_BYTES]; /* right parts still to come */
     uint32_t depth = 0, count = 0, steps = 2 * SD_MAX_SYMBOL_BYTES;
     if (chars->ended)
         return 0;
     if (list->coding == SD_AS_COLUMNS)
-        return next_number(list, chars);
+        return next_letters(list, chars);
+    if (list->coding == SD_AS_NUMBERS)
+        return next_digits(list, chars);
     if (chars->at >= list->bits)
         return 0;
     uint32_t part = sd_code(list, &chars->at);
@@ -153,15 +163,6 @@ int sd_next(const sd_list *list, sd_chars *chars) {
     }
     chars->count = count - (uint32_t)(chars->ended && count);
     return 1;
-}
-
-uint32_t sd_digits(uint32_t number, uint8_t *digits) {
-    uint32_t count = 1;
-    for (uint32_t rest = number; rest > 9; rest /= 10)
-        count++;
-    for (uint32_t i = count; i; i--, number /= 10)
-        digits[i - 1] = (uint8_t)('0' + number % 10);
-    return count;
 }
 
 /* The number that an id is the decimal form of; 0 where it is none below 2^32. */
@@ -189,19 +190,12 @@ sd_status sd_string(const sd_model *model, sd_text text, uint32_t row, char *str
         return SD_BAD_ROW;
     sd_list list;
     sd_open_list(model, first, &list);
-    if (list.coding == SD_AS_NUMBERS) {
-        uint8_t digits[10];
-        count = sd_digits(sd_number(&list, row), digits);
-        for (uint32_t i = 0; i < count && i < room; i++)
-            string[i] = (char)digits[i];
-    } else {
-        sd_chars chars;
-        sd_begin(&list, row, &chars);
-        while (count <= SD_MAX_STRING - SD_MAX_SYMBOL_BYTES && sd_next(&list, &chars)) {
-            for (uint32_t i = 0; i < chars.count && count + i < room; i++)
-                string[count + i] = (char)chars.bytes[i];
-            count += chars.count;
-        }
+    sd_chars chars;
+    sd_begin(&list, row, &chars);
+    while (count <= SD_MAX_STRING - SD_MAX_SYMBOL_BYTES && sd_next(&list, &chars)) {
+        for (uint32_t i = 0; i < chars.count && count + i < room; i++)
+            string[count + i] = (char)chars.bytes[i];
+        count += chars.count;
     }
     *length = count;
     return SD_OK;
@@ -225,7 +219,7 @@ enum { SD_TOGETHER = 16 };
 static int equal(const sd_list *list, uint32_t row, const char *id, uint64_t length,
                  uint32_t number) {
     if (list->coding == SD_AS_NUMBERS)
-        return sd_number(list, row) == number;
+        return number_at(list, row) == number;
     sd_chars chars;
     sd_begin(list, row, &chars);
     for (uint64_t done = 0;; done += chars.count) {

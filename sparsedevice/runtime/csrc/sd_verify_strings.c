@@ -154,8 +154,6 @@ sd_status sd_check_strings(const sd_model *model, uint32_t first) {
 static int same(const sd_list *list, uint32_t row, uint32_t other) {
     sd_chars first, second;
     uint32_t i = 0, j = 0; /* bytes of a part that are compared */
-    if (list->coding == SD_AS_NUMBERS)
-        return sd_number(list, row) == sd_number(list, other);
     sd_begin(list, row, &first);
     sd_begin(list, other, &second);
     first.count = second.count = 0;
@@ -173,10 +171,6 @@ static int same(const sd_list *list, uint32_t row, uint32_t other) {
 
 static uint32_t hash(const sd_list *list, uint32_t row) {
     uint32_t crc = 0;
-    if (list->coding == SD_AS_NUMBERS) {
-        uint8_t digits[10];
-        return sd_crc32(0, digits, sd_digits(sd_number(list, row), digits));
-    }
     sd_chars chars;
     sd_begin(list, row, &chars);
     while (sd_next(list, &chars))
