@@ -1,4 +1,4 @@
-"""How a list of strings lies in the packed file: as numbers where it can, else in columns, else as text.
+"""How a list of strings lies in the packed file: as numbers, in columns, or else as text.
 
 See docs/format.md, "Strings".
 """
@@ -20,6 +20,7 @@ from sparsedevice.packing.symbols import NOTHING, Symbols, learn_symbols
 TEXT, NUMBERS, COLUMNS = 0, 1, 3
 TEXT_BLOCK, NUMBER_BLOCK = 8, 16
 _MAX_START_BITS = 40
+_MAX_DIGITS = 10
 _HEAD = struct.Struct("<4B4HQ")
 HEAD_BYTES = _HEAD.size
 
@@ -34,7 +35,8 @@ class ListHead:
         more: text: bits that a long code has beyond those.
         start_bits: bits of a start; 0 for columns.
         n_symbols: entries of three bytes that follow.
-        n_short: text: symbols with short codes; columns: how many there are.
+        n_short: text: symbols with short codes; columns: how many there are; numbers: digits of the
+            shortest where some begin with zeros.
         first_final, n_final: text: the symbols that end a string.
         bits: of all codes.
     """
@@ -62,7 +64,7 @@ class ListHead:
     def fits(self, n: int, start_bytes: int, code_bytes: int) -> bool:
         """Whether sections of these lengths hold ``n`` strings with this head."""
         if self.coding == NUMBERS:
-            good = 1 <= self.width <= 32 and self.more == self.n_symbols == 0
+            good = 1 <= self.width <= 32 and self.more == self.n_symbols == 0 and self.n_short <= _MAX_DIGITS
         elif self.coding == COLUMNS:
             good = self.more == self.start_bits == 0 and self.bits == n * self.width
             good &= self.n_short <= MAX_COLUMNS and ENTRY_BYTES * self.n_short <= 3 * self.n_symbols
@@ -118,7 +120,7 @@ class CodedList:
     def raw(self, row: int) -> bytes:
         """One string."""
         if self.head.coding == NUMBERS:
-            return b"%d" % self.number(row)
+            return b"%0*d" % (self.head.n_short, self.number(row))
         if self.head.coding == COLUMNS:
             return self._in_columns(np.array([row]))[0]
         texts, at, parts = self.symbols.texts, self.start(row), []
@@ -166,7 +168,7 @@ class CodedList:
         if self.head.coding == COLUMNS:
             return self._in_columns(np.arange(self.n))
         if self.head.coding == NUMBERS:
-            return [b"%d" % number for number in self._numbers().tolist()]
+            return [b"%0*d" % (self.head.n_short, number) for number in self._numbers().tolist()]
         return self._text()
 
     def _text(self) -> list[bytes]:
@@ -228,16 +230,9 @@ def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[byt
     Returns:
         None where the symbols do not make the strings.
     """
-    if _all_numbers(encoded):
-        return _code_numbers(np.array([int(raw) for raw in encoded], np.int64))
-    in_columns = code_columns(encoded)
-    if in_columns:
-        columns, table, stream = in_columns
-        head = ListHead(
-            COLUMNS, columns.width, 0, 0, len(table) // 3, len(columns.bits), 0, 0,
-            len(encoded) * columns.width,
-        )  # fmt: skip
-        return pack_bits(np.zeros(0), 0), head.to_bytes() + table + stream
+    short = [parts for parts in (_code_numbers(encoded), _code_columns(encoded)) if parts]
+    if short:
+        return min(short, key=lambda parts: sum(map(len, parts)))
     symbols = learn_symbols(encoded) if symbols is None else symbols
     codes = symbols.cut(b"".join(raw + b"\xff" for raw in encoded))
     if codes is None:
@@ -254,19 +249,27 @@ def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[byt
     return pack_bits(starts, head.start_bits), head.to_bytes() + symbols.to_bytes() + stream
 
 
-def _all_numbers(encoded: list[bytes]) -> bool:
+def _digits(encoded: list[bytes]) -> int | None:
+    """Of numbers below 2^32: digits of the shortest where some begin with zeros, else 0. Of others: None."""
     joined = b"".join(encoded)
     lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-    if not joined.isdigit() or lengths.min() < 1 or lengths.max() > 10:
-        return False
+    if not joined.isdigit() or lengths.min() < 1 or lengths.max() > _MAX_DIGITS:
+        return None
     zeros = np.frombuffer(joined, np.uint8)[np.cumsum(lengths) - lengths] == ord("0")
-    if (zeros & (lengths > 1)).any():
-        return False
-    return all(int(encoded[i]) < 1 << 32 for i in np.flatnonzero(lengths == 10).tolist())
+    padded = lengths[zeros & (lengths > 1)]
+    if (padded > lengths.min()).any():
+        return None
+    if any(int(encoded[i]) >= 1 << 32 for i in np.flatnonzero(lengths == _MAX_DIGITS).tolist()):
+        return None
+    return int(padded[0]) if len(padded) else 0
 
 
-def _code_numbers(numbers: NDArray[np.int64]) -> tuple[bytes, bytes]:
+def _code_numbers(encoded: list[bytes]) -> tuple[bytes, bytes] | None:
     """Blocks of 16: the first, then differences modulo the width, in as many bits as the block needs."""
+    digits = _digits(encoded)
+    if digits is None:
+        return None
+    numbers = np.array([int(raw) for raw in encoded], np.int64)
     width = max(1, int(numbers.max()).bit_length())
     n = len(numbers)
     difference = np.diff(numbers, prepend=0) & (1 << width) - 1
@@ -283,5 +286,15 @@ def _code_numbers(numbers: NDArray[np.int64]) -> tuple[bytes, bytes]:
     values, widths = np.insert(values, at, needed[counts > 1]), np.insert(widths, at, 6)
     ends = np.cumsum(width + np.where(counts > 1, 6, 0) + (counts - 1) * needed)
     starts = np.concatenate(([0], ends[:-1]))
-    head = ListHead(NUMBERS, width, 0, int(starts[-1]).bit_length(), 0, 0, 0, 0, int(ends[-1]))
+    head = ListHead(NUMBERS, width, 0, int(starts[-1]).bit_length(), 0, digits, 0, 0, int(ends[-1]))
     return pack_bits(starts, head.start_bits), head.to_bytes() + pack_bits(values, widths)
+
+
+def _code_columns(encoded: list[bytes]) -> tuple[bytes, bytes] | None:
+    coded = code_columns(encoded)
+    if coded is None:
+        return None
+    columns, table, stream = coded
+    bits = len(encoded) * columns.width
+    head = ListHead(COLUMNS, columns.width, 0, 0, len(table) // 3, len(columns.bits), 0, 0, bits)
+    return pack_bits(np.zeros(0), 0), head.to_bytes() + table + stream

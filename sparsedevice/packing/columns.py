@@ -87,7 +87,7 @@ def code_columns(encoded: list[bytes]) -> tuple[Columns, bytes, bytes] | None:
     if length > MAX_COLUMNS or any(len(raw) != length for raw in encoded):
         return None
     letters = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), -1)
-    alphabets = [np.unique(column) for column in letters.T]
+    alphabets = [np.flatnonzero(np.bincount(column, minlength=256)).astype(np.uint8) for column in letters.T]
     bits = number_bits([len(alphabet) for alphabet in alphabets])
     if sum(bits) > _MAX_WIDTH:
         return None
@@ -96,7 +96,9 @@ def code_columns(encoded: list[bytes]) -> tuple[Columns, bytes, bytes] | None:
     numbers = []
     fraction = np.zeros(len(encoded), np.int64)
     for column in reversed(range(length)):
-        place = np.searchsorted(alphabets[column], letters[:, column])
+        places = np.zeros(256, np.int64)
+        places[alphabets[column]] = np.arange(len(alphabets[column]))
+        place = places[letters[:, column]]
         fraction = -((place << MAX_NUMBER_BITS | fraction) // -len(alphabets[column]))
         if bits[column]:
             numbers.append(-(fraction // -(1 << MAX_NUMBER_BITS - bits[column])))

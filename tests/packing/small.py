@@ -26,9 +26,19 @@ def code(i: int) -> str:
     return "B0" + "".join(ALNUM[number // 36**place % 36] for place in range(8))
 
 
+def serial(i: int) -> str:
+    """A number of seven digits or more, rising where ``i`` runs through multiples of 37 modulo 4001."""
+    return f"{i * 3893 % 4001 * 9999:07}"
+
+
 def item_id(i: int, layout: str = "auto") -> str:
     """Id of an item of the small file."""
     return code(i) if layout == "columns" else f"item-{i}"
+
+
+def user_id(i: int, layout: str = "auto") -> str:
+    """Id of a user of the small file."""
+    return f"{100 - i:04}" if layout == "columns" else str(100 - i)
 
 
 def title(i: int, layout: str = "auto") -> str:
@@ -58,8 +68,8 @@ def write_small(
 ) -> PackedInfo:
     """Write the small file: with a tower, else with steps for cosine and ridge for dot.
 
-    With the layout "wide" it is slices of a wide table, without a matrix; with "columns" slices, and
-    ids and titles of one length.
+    With the layout "wide" it is slices of a wide table, without a matrix; with "columns" slices, item ids
+    and titles of one length, and user ids with zeros before them.
     """
     wide = layout == "wide"
     items, users, seen = small_tables(WIDE_DIM if wide else DIM)
@@ -74,7 +84,7 @@ def write_small(
         item_ids=[item_id(i, layout) for i in range(N_ITEMS)],
         titles=[title(i, layout) for i in range(N_ITEMS)],
         users=users,
-        user_ids=[str(100 - i) for i in range(N_USERS)],
+        user_ids=[user_id(i, layout) for i in range(N_USERS)],
         seen=seen,
         values=values,  # type: ignore[arg-type]
         layout="sliced" if layout in ("wide", "columns") else layout,

@@ -11,7 +11,7 @@ import pytest
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime.core import CoreRecommender
 from sparsedevice.runtime.reference import NumpyRecommender
-from tests.packing.small import N_ITEMS, item_id, write_small
+from tests.packing.small import N_ITEMS, item_id, user_id, write_small
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 ANSWERS = json.loads((GOLDEN / "answers.json").read_text(encoding="utf-8"))
@@ -21,7 +21,7 @@ def answers(recommender, name: str) -> dict:
     """What the golden file of this name must answer; scores as float32 bits."""
     layout = name.split("-")[2]
     history = recommender.recommend(history=[item_id(3, layout), item_id(44, layout)], k=5)
-    user = recommender.recommend(user="98", k=3)
+    user = recommender.recommend(user=user_id(2, layout), k=3)
     return {
         "history": [history.items, history.titles, [score.tobytes().hex() for score in history.scores]],
         "user": [user.items, user.titles, [score.tobytes().hex() for score in user.scores]],

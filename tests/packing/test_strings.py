@@ -56,7 +56,10 @@ KINDS = {
     "bits": (COLUMNS, [f"{i:064b}" for i in (0, 2**64 - 1, *(RNG.getrandbits(64) for _ in range(500)))]),
     "one letter": (COLUMNS, ["x"]),
     "empty": (COLUMNS, [""]),
-    "leading zeros": (TEXT, [f"{i:02}" for i in range(200)]),
+    "leading zeros": (NUMBERS, [f"{i:02}" for i in range(200)]),
+    "rising serial numbers": (NUMBERS, [f"{i:07}" for i in sorted(RNG.sample(range(12_000_000), 500))]),
+    "zeros of two lengths": (TEXT, ["007", "0008", "12345"]),
+    "zeros in vain": (TEXT, ["007", "12"]),
     "too large": (TEXT, ["4294967296", "5"]),
     "words": (TEXT, text(1000)),
     "urls": (TEXT, [f"https://example.com/{RNG.choice(WORDS)}/{i}" for i in range(500)]),
@@ -87,7 +90,18 @@ def test_strings_come_back_and_are_found(name, tmp_path):
     assert every.items == ids
     assert every.titles == ids[::-1]
     assert core.recommend(history=ids, k=1, exclude="none").unknown == []
-    strangers = ["", "-1", "00", "1.5", "4294967296", "99999999999", ids[0] + "0", "é"]
+    strangers = [
+        "",
+        "-1",
+        "00",
+        "1.5",
+        "4294967296",
+        "99999999999",
+        ids[0] + "0",
+        "0" + ids[0],
+        ids[0][1:],
+        "é",
+    ]
     unknown = [i for i in strangers if i not in set(ids)]
     assert core.recommend(history=strangers, k=1).unknown == unknown
     assert packed.vocabulary.rows(unknown).tolist() == [-1] * len(unknown)
@@ -101,6 +115,17 @@ def test_any_list_comes_back(strings):
     assert parts is not None
     coded = CodedList(np.frombuffer(parts[0], np.uint8), np.frombuffer(parts[1], np.uint8), len(encoded))
     assert coded.head.fits(len(encoded), len(parts[0]), len(parts[1]))
+    assert coded.all() == encoded
+    assert [coded.raw(row) for row in range(len(encoded))] == encoded
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=40), st.integers(0, 12))
+@settings(max_examples=60, deadline=None)
+def test_any_numbers_come_back(numbers, digits):
+    encoded = [b"%0*d" % (digits, number) for number in numbers]
+    starts, codes = (np.frombuffer(part, np.uint8) for part in code_list(encoded) or ())
+    coded = CodedList(starts, codes, len(encoded))
+    assert coded.head.fits(len(encoded), len(starts), len(codes))
     assert coded.all() == encoded
     assert [coded.raw(row) for row in range(len(encoded))] == encoded
 

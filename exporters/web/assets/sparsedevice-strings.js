@@ -9,6 +9,7 @@ const SLACK = 8; /* zero bytes after an array of bits */
 const TEXT_BLOCK = 8;
 const NUMBER_BLOCK = 16;
 const STEP_BITS = 6;
+const MAX_DIGITS = 10;
 const MAX_WIDTH = 12;
 const [NOTHING, LITERAL, END] = [0xeff, 0xf00, 255];
 const MAX_SYMBOL_BYTES = 64;
@@ -207,14 +208,14 @@ export class TextList {
   }
 
   #numbers(stream) {
-    const { width } = this.#head;
+    const { width, nShort } = this.#head;
     const strings = [];
     let [number, step] = [0, 0];
     for (let row = 0; row < this.#n; row++) {
       const first = row % NUMBER_BLOCK === 0;
       number = first ? stream.take(width) : (number + stream.take(step)) % 2 ** width;
       step = first && row + 1 < this.#n ? stream.take(STEP_BITS) : step;
-      strings.push(encoder.encode(String(number)));
+      strings.push(encoder.encode(String(number).padStart(nShort, "0")));
     }
     return strings;
   }
@@ -257,7 +258,9 @@ export class TextWriter {
 
   /* Starts, codes, and for ids the index. */
   sections(first) {
-    const coded = this.#numbers() ?? this.#columns() ?? this.#text();
+    const bytes = ([starts, codes]) => starts.length + codes.length;
+    const short = [this.#numbers(), this.#columns()].filter(Boolean).sort((a, b) => bytes(a) - bytes(b)); /* stable */
+    const coded = short[0] ?? this.#text();
     return first === TITLES ? coded : [...coded, this.#index()];
   }
 
@@ -280,7 +283,12 @@ export class TextWriter {
     if (numbers.some((number) => number < 0)) {
       return null;
     }
-    const width = Math.max(1, bitLength(numbers.reduce((most, number) => Math.max(most, number), 0)));
+    const most = (list) => list.reduce((largest, number) => Math.max(largest, number), 0);
+    const digits = most(this.#strings.filter((id) => id.length > 1 && id[0] === 48).map((id) => id.length));
+    if (this.#strings.some((id) => id.length < digits)) {
+      return null;
+    }
+    const width = Math.max(1, bitLength(most(numbers)));
     const step = (i) => (numbers[i] - numbers[i - 1] + 2 ** width) % 2 ** width;
     const [codes, starts] = [new BitWriter(), []];
     for (let row = 0; row < numbers.length; row += NUMBER_BLOCK) {
@@ -292,7 +300,7 @@ export class TextWriter {
       codes.put(needed, rest.length ? STEP_BITS : 0);
       rest.forEach((difference) => codes.put(difference, needed));
     }
-    return this.#join(codes, starts, [], [NUMBERS, width, 0, 0, 0, 0]);
+    return this.#join(codes, starts, [], [NUMBERS, width, 0, digits, 0, 0]);
   }
 
   /* Letters as places in the alphabets of their columns; null where lengths differ or are too large. */
@@ -345,9 +353,9 @@ export class TextWriter {
   }
 }
 
-/* The number below 2^32 that an id is the decimal form of, else -1. */
+/* The number below 2^32 that digits make, else -1. */
 function numberOf(id) {
-  if (!id.length || id.length > 10 || (id[0] === 48 && id.length > 1) || id.some((digit) => digit < 48 || digit > 57)) {
+  if (!id.length || id.length > MAX_DIGITS || id.some((digit) => digit < 48 || digit > 57)) {
     return -1;
   }
   const number = id.reduce((sum, digit) => 10 * sum + digit - 48, 0);

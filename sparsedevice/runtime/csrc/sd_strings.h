@@ -10,6 +10,7 @@
 #define SD_MAX_SYMBOLS 3839u
 #define SD_MAX_SYMBOL_BYTES 64u
 #define SD_MAX_COLUMNS 64u
+#define SD_MAX_DIGITS 10u
 #define SD_MAX_START_WIDTH 40u
 /* What a symbol is made of: symbols, bytes from SD_LITERAL on, or nothing. */
 #define SD_LITERAL 0xF00u
@@ -25,7 +26,8 @@ typedef struct sd_list {
     uint32_t n, coding, start_width, slot_width;
     uint32_t shift;       /* log2 of the strings between two starts */
     uint32_t width, more; /* bits of a code, and how many more a long one has */
-    uint32_t n_symbols, n_short, first_final, n_final;
+    uint32_t n_symbols, first_final, n_final;
+    uint32_t n_short; /* symbols of short codes, columns, or digits that a number has at least */
 } sd_list;
 
 /* The list whose starts are section `first`; sd_open has checked that it fits its sections. */

@@ -31,7 +31,8 @@ static int head_fits(const sd_list *list) {
                4 * list->n_short <= 3 * list->n_symbols &&
                list->bits == (uint64_t)list->n * list->width;
     if (list->coding == SD_AS_NUMBERS)
-        return list->width - 1 < 32 && !list->more && !list->n_symbols;
+        return list->width - 1 < 32 && !list->more && !list->n_symbols &&
+               list->n_short <= SD_MAX_DIGITS;
     return list->coding == SD_AS_TEXT && list->width - 1 < 12 && list->more <= 12 &&
            list->n_symbols <= SD_MAX_SYMBOLS;
 }
@@ -120,9 +121,10 @@ static int next_letters(const sd_list *list, sd_chars *chars) {
     return 1;
 }
 
+/* Numbers: all digits. */
 static int next_digits(const sd_list *list, sd_chars *chars) {
     uint32_t number = number_at(list, (uint32_t)chars->at), count = 1;
-    for (uint32_t rest = number; rest > 9; rest /= 10)
+    for (uint32_t rest = number; rest > 9 || count < list->n_short; rest /= 10)
         count++;
     for (uint32_t i = count; i; i--, number /= 10)
         chars->bytes[i - 1] = (uint8_t)('0' + number % 10);
@@ -165,10 +167,12 @@ int sd_next(const sd_list *list, sd_chars *chars) {
     return 1;
 }
 
-/* The number that an id is the decimal form of; 0 where it is none below 2^32. */
-static int number_of(const char *id, uint64_t length, uint32_t *number) {
+/* The number below 2^32 that an id is the decimal form of, with zeros before it where that has so
+ * few digits; 0 where it is none. */
+static int number_of(const sd_list *list, const char *id, uint64_t length, uint32_t *number) {
     uint64_t value = 0;
-    if (!length || length > 10 || (id[0] == '0' && length > 1))
+    if (!length || length > SD_MAX_DIGITS || length < list->n_short ||
+        (id[0] == '0' && length > 1 && length != list->n_short))
         return 0;
     for (uint64_t i = 0; i < length; i++) {
         if (id[i] < '0' || id[i] > '9')
@@ -236,7 +240,7 @@ static int equal(const sd_list *list, uint32_t row, const char *id, uint64_t len
 static uint32_t finish_search(const sd_list *list, uint64_t slot, const char *id, uint64_t length) {
     uint64_t slots = sd_u32(list->index);
     uint32_t number = 0;
-    if (list->coding == SD_AS_NUMBERS && !number_of(id, length, &number))
+    if (list->coding == SD_AS_NUMBERS && !number_of(list, id, length, &number))
         return SD_NO_ROW;
     for (; slot < slots; slot++) {
         uint32_t row = sd_slot(list, slot);

@@ -10,16 +10,17 @@ final class Columns {
 
     private Columns() {}
 
-    /** Put each letter as its place in the alphabet of its column; false where lengths differ or are too large. */
-    static boolean put(PackedWriter file, int first, StoredStrings strings) {
+    /** Starts and codes of letters as places in the alphabets of their columns; null where lengths differ or are too
+     * large. */
+    static byte[][] code(StoredStrings strings) {
         int n = strings.count(), count = strings.length(0);
         for (int row = 1; row < n; row++) {
             if (strings.length(row) != count) {
-                return false;
+                return null;
             }
         }
         if (count > StringList.MAX_COLUMNS) {
-            return false;
+            return null;
         }
         int[][] places = new int[count][256];
         int[] sizes = new int[count];
@@ -31,7 +32,7 @@ final class Columns {
         int[] bits = numberBits(sizes);
         int width = Arrays.stream(bits).sum();
         if (width > MAX_WIDTH) {
-            return false;
+            return null;
         }
         BitSink codes = new BitSink();
         long[] numbers = new long[count];
@@ -50,8 +51,7 @@ final class Columns {
             }
         }
         int[] head = {StringList.COLUMNS, width, 0, count, 0, 0};
-        TextWriter.putCodes(file, first, new long[0], head, table(alphabets, bits), codes);
-        return true;
+        return TextWriter.join(new long[0], head, table(alphabets, bits), codes);
     }
 
     /** Rounded up. */

@@ -8,7 +8,7 @@ final class StringList {
     static final int TEXT = 0, NUMBERS = 1, COLUMNS = 3;
     /** What a symbol is made of: symbols, bytes from LITERAL on, or nothing. */
     static final int NOTHING = 0xEFF, LITERAL = 0xF00, END = 255;
-    static final int MAX_SYMBOL_BYTES = 64, MAX_COLUMNS = 64;
+    static final int MAX_SYMBOL_BYTES = 64, MAX_COLUMNS = 64, MAX_DIGITS = 10;
     /** Bytes of a column's entry, and bits of a number that columns make. */
     static final int COLUMN_BYTES = 4, NUMBER_BITS = 32;
     private static final int MAX_START_WIDTH = 40;
@@ -74,7 +74,7 @@ final class StringList {
 
     private boolean headFits() {
         if (coding == NUMBERS) {
-            return width >= 1 && width <= 32 && more == 0 && symbolCount == 0;
+            return width >= 1 && width <= 32 && more == 0 && symbolCount == 0 && shortCount <= MAX_DIGITS;
         }
         if (coding == COLUMNS) {
             return more == 0 && startWidth == 0 && shortCount <= MAX_COLUMNS
@@ -247,7 +247,7 @@ final class StringList {
     /** Write a string into {@code scratch.bytes}; its length. */
     int copy(int row, Scratch scratch) {
         if (coding == NUMBERS) {
-            return digits(number(row), scratch.bytes(10));
+            return digits(number(row), scratch.bytes(MAX_DIGITS));
         }
         Reader reader = scratch.reader;
         int count = 0;
@@ -260,9 +260,9 @@ final class StringList {
     }
 
     /** Decimal digits, at most ten; how many. */
-    static int digits(long number, byte[] out) {
+    private int digits(long number, byte[] out) {
         int count = 1;
-        for (long rest = number; rest > 9; rest /= 10) {
+        for (long rest = number; rest > 9 || count < shortCount; rest /= 10) {
             count++;
         }
         for (int i = count; i > 0; i--, number /= 10) {
@@ -271,9 +271,19 @@ final class StringList {
         return count;
     }
 
-    /** The number that an id is the decimal form of; -1 where it is none below 2^32. */
-    static long numberOf(byte[] id, int length) {
-        if (length == 0 || length > 10 || (id[0] == '0' && length > 1)) {
+    /** The number that an id of a list of numbers is the decimal form of; -1 where it is none. */
+    long numberOf(byte[] id, int length) {
+        return length < shortCount || (isPadded(id, length) && length != shortCount) ? -1 : decimal(id, length);
+    }
+
+    /** Whether digits begin with zeros that a number does not need. */
+    static boolean isPadded(byte[] id, int length) {
+        return length > 1 && id[0] == '0';
+    }
+
+    /** The number below 2^32 that digits make; -1 where there is none. */
+    static long decimal(byte[] id, int length) {
+        if (length == 0 || length > MAX_DIGITS) {
             return -1;
         }
         long value = 0;

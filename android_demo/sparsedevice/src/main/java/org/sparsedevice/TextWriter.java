@@ -19,48 +19,62 @@ final class TextWriter {
                 throw DeltaException.body("a string is no UTF-8");
             }
         }
-        if (!putNumbers(file, first, strings) && !Columns.put(file, first, strings)) {
-            putText(file, first, strings, symbols);
-        }
+        byte[][] coded = shorter(numbers(strings), Columns.code(strings));
+        coded = coded == null ? text(strings, symbols) : coded;
+        file.put(first, coded[0]);
+        file.put(first + 1, coded[1]);
         if (first != PackedFile.TITLES) {
             file.put(first + 2, index(strings));
         }
+    }
+
+    /** Of two codings of a list the one of fewer bytes, the first if alike; null where there is none. */
+    private static byte[][] shorter(byte[][] numbers, byte[][] columns) {
+        return numbers == null || (columns != null && bytes(columns) < bytes(numbers)) ? columns : numbers;
+    }
+
+    private static long bytes(byte[][] coded) {
+        return (long) coded[0].length + coded[1].length;
     }
 
     static int bitLength(long number) {
         return 64 - Long.numberOfLeadingZeros(number);
     }
 
-    static void putCodes(PackedWriter file, int first, long[] starts, int[] head, byte[] table,
-            BitSink codes) {
+    /** Starts, and codes behind their head and table. */
+    static byte[][] join(long[] starts, int[] head, byte[] table, BitSink codes) {
         BitSink packed = new BitSink();
         int startBits = starts.length == 0 ? 0 : bitLength(starts[starts.length - 1]);
         for (long start : starts) {
             packed.put(start, startBits);
         }
-        file.put(first, packed.toBytes());
         ByteBuffer out = ByteBuffer.allocate(StringList.HEAD_BYTES + table.length + codes.size())
                 .order(ByteOrder.LITTLE_ENDIAN);
         out.put((byte) head[0]).put((byte) head[1]).put((byte) head[2]).put((byte) startBits);
         out.putShort((short) (table.length / 3)).putShort((short) head[3]).putShort((short) head[4]);
         out.putShort((short) head[5]).putLong(codes.bits()).put(table);
         codes.copy(out.array(), out.position());
-        file.put(first + 1, out.array());
+        return new byte[][] {packed.toBytes(), out.array()};
     }
 
-    /** Blocks of the first number, and differences in as many bits as the block needs; false where one is none. */
-    private static boolean putNumbers(PackedWriter file, int first, StoredStrings strings) {
-        int n = strings.count();
+    /** Blocks of the first number, and differences in as many bits as the block needs; null where one is none. */
+    private static byte[][] numbers(StoredStrings strings) {
+        int n = strings.count(), digits = 0, shortest = StringList.MAX_DIGITS;
         long[] numbers = new long[n];
         long most = 1;
         for (int row = 0; row < n; row++) {
             int length = strings.length(row), begin = strings.pointers[row];
-            byte[] id = Arrays.copyOfRange(strings.bytes, begin, begin + Math.min(length, 11));
-            numbers[row] = StringList.numberOf(id, length);
+            byte[] id = Arrays.copyOfRange(strings.bytes, begin, begin + Math.min(length, StringList.MAX_DIGITS));
+            numbers[row] = StringList.decimal(id, length);
             if (numbers[row] < 0) {
-                return false;
+                return null;
             }
+            digits = StringList.isPadded(id, length) ? Math.max(digits, length) : digits;
+            shortest = Math.min(shortest, length);
             most = Math.max(most, numbers[row]);
+        }
+        if (digits > shortest) {
+            return null;
         }
         int width = bitLength(most);
         long mask = (1L << width) - 1;
@@ -80,11 +94,10 @@ final class TextWriter {
                 codes.put(numbers[i] - numbers[i - 1] & mask, step);
             }
         }
-        putCodes(file, first, starts, new int[] {StringList.NUMBERS, width, 0, 0, 0, 0}, new byte[0], codes);
-        return true;
+        return join(starts, new int[] {StringList.NUMBERS, width, 0, digits, 0, 0}, new byte[0], codes);
     }
 
-    private static void putText(PackedWriter file, int first, StoredStrings strings, SymbolTable symbols) {
+    private static byte[][] text(StoredStrings strings, SymbolTable symbols) {
         if (symbols == null) {
             throw DeltaException.body("it lacks the symbols of a list of text");
         }
@@ -105,7 +118,7 @@ final class TextWriter {
         }
         int[] head = {StringList.TEXT, symbols.width, symbols.more, symbols.shortCount, symbols.firstFinal,
             symbols.finalCount};
-        putCodes(file, first, starts, head, table, codes);
+        return join(starts, head, table, codes);
     }
 
     /** The index of distinct ids: each lies at its slot, or right after the one before it. */

@@ -59,7 +59,7 @@ final class Texts {
     /** Row of an id of which {@code bytes} begins with the UTF-8, or -1. The format's page has the hash index. */
     private int find(int first, byte[] bytes, int length, Scratch scratch) {
         StringList list = list(first);
-        long number = list.coding == StringList.NUMBERS ? StringList.numberOf(bytes, length) : 0;
+        long number = list.coding == StringList.NUMBERS ? list.numberOf(bytes, length) : 0;
         if (number < 0) {
             return -1;
         }
