@@ -3,9 +3,10 @@
     pip install zstandard
     python benchmarks/packing/strings.py DATA [--out report.json]
 
-DATA is a folder with gowalla/item_list.txt (LightGCN), ml-1m/movies.dat and ml-latest-small/movies.csv;
-what is missing is left out. Random ids are made at a fixed seed. All arms keep the strings in the same order
-and are of the strings alone; the id index, which front-coded files do not have, is beside them.
+DATA is a folder with gowalla/item_list.txt (LightGCN), movietweetings-100k/movies.dat, ml-1m/movies.dat and
+ml-latest-small/movies.csv; what is missing is left out. Random ids are made at a fixed seed. All arms keep
+the strings in the same order and are of the strings alone; the id index, which front-coded files do not have,
+is beside them.
 """
 
 from __future__ import annotations
@@ -34,10 +35,13 @@ def lists(data: Path) -> dict[str, list[str]]:
     gowalla = data / "gowalla" / "item_list.txt"
     if gowalla.is_file():
         rows = [line.split() for line in gowalla.read_text(encoding="utf-8").splitlines()[1:]]
-        lengths = np.random.default_rng(0).poisson(6, len(rows))
-        order = np.argsort(-lengths, kind="stable")
-        found["Gowalla item ids, rows by length"] = [rows[i][1] for i in order]
-        found["Gowalla's original ids, rows by length"] = [rows[i][0] for i in order]
+        found["Gowalla item ids, rows by length"] = by_length([row[1] for row in rows])
+        found["Gowalla's original ids, rows by length"] = by_length([row[0] for row in rows])
+    films = data / "movietweetings-100k" / "movies.dat"
+    if films.is_file():
+        ids = [line.split("::")[0] for line in films.read_text(encoding="utf-8").splitlines()]
+        found["MovieTweetings' ids, of IMDb"] = ids
+        found["MovieTweetings' ids, rows by length"] = by_length(ids)
     movies = data / "ml-1m" / "movies.dat"
     if movies.is_file():
         lines = movies.read_text(encoding="iso-8859-1").splitlines()
@@ -48,6 +52,7 @@ def lists(data: Path) -> dict[str, list[str]]:
             found["ml-latest-small titles"] = [row["title"] for row in csv.DictReader(file)]
     found["random UUIDs"] = [str(uuid.UUID(int=rng.getrandbits(128), version=4)) for _ in range(20_000)]
     found["ids like ASINs"] = ["B0" + "".join(rng.choices(ALNUM, k=8)) for _ in range(40_000)]
+    found["ids like ASINs, sorted, rows by length"] = by_length(sorted(found["ids like ASINs"]))
     words = [
         "stone",
         "winter",
@@ -70,6 +75,12 @@ def lists(data: Path) -> dict[str, list[str]]:
         for _ in range(20_000)
     ]
     return found
+
+
+def by_length(strings: list[str]) -> list[str]:
+    """As rows of a packed file stand, with about six entries each."""
+    lengths = np.random.default_rng(0).poisson(6, len(strings))
+    return [strings[i] for i in np.argsort(-lengths, kind="stable")]
 
 
 def front_coded(raw: list[bytes], level: int) -> int:
