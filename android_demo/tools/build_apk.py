@@ -100,7 +100,7 @@ def assemble(apk: Path, resources: Path, dex: Path, libraries: dict[str, Path], 
             name = f"lib/{abi}/{library.name}"
             add(out, name, library.read_bytes(), stored=True, alignment=LIBRARY_ALIGNMENT)
         for path in sorted(assets.iterdir()):
-            model = path.suffix == ".sd"
+            model = path.suffix in (".sd", ".sdz")
             add(out, f"assets/{path.name}", path.read_bytes(), stored=model, alignment=MODEL_ALIGNMENT)
 
 
@@ -144,7 +144,11 @@ def verify(apk: Path) -> None:
     call(["zipalign", "-c", "-p", "4", str(apk)])
     for name, (stored, offset) in offsets(apk).items():
         alignment = (
-            LIBRARY_ALIGNMENT if name.endswith(".so") else MODEL_ALIGNMENT if name.endswith(".sd") else 1
+            LIBRARY_ALIGNMENT
+            if name.endswith(".so")
+            else MODEL_ALIGNMENT
+            if name.endswith((".sd", ".sdz"))
+            else 1
         )
         if alignment > 1 and (not stored or offset % alignment):
             raise SystemExit(f"{apk}: {name} is not stored at a multiple of {alignment} bytes")

@@ -18,7 +18,7 @@ from sparsedevice.bench import bench, render_markdown
 from sparsedevice.exporters import export
 from sparsedevice.exporters.android import project_files, project_folder
 from sparsedevice.exporters.android.project import ASSETS, PROJECT, write
-from sparsedevice.packing import PackedFile, diff
+from sparsedevice.packing import PackedFile, compact, diff
 from sparsedevice.runtime.reference import NumpyRecommender
 from sparsedevice.training import train
 from tests.android.jvm import HARNESS, ROOT, Jvm, JvmRecommender, need_jdk, run
@@ -196,4 +196,8 @@ def test_classes_of_the_apk_recommend(apk, classes):
     places = {"base": "model.sd", "delta": "update.sdd", "out": "updated.sd"}
     process.ask("update", **{name: str(apk.parent / place) for name, place in places.items()})
     assert (apk.parent / "updated.sd").read_bytes() == (apk.parent / "next.sd").read_bytes()
+    compact(apk.parent / "next.sd", apk.parent / "next.sdz")
+    JvmRecommender(process, apk.parent / "next.sdz", "JAVA")
+    (expanded,) = apk.parent.glob("next.sdz-*.sd")
+    assert expanded.read_bytes() == (apk.parent / "next.sd").read_bytes()
     process.close()

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse as sp
 
 from sparsedevice.errors import ConfigError, PackedFileError, SparseDeviceError, UnknownIdError
-from sparsedevice.packing import PackedFile, compact, pack
+from sparsedevice.packing import PackedFile, pack
 from sparsedevice.runtime.reference import NumpyRecommender
 from tests.android.jvm import JvmRecommender
 from tests.packing.small import write_small
@@ -138,13 +138,6 @@ def test_strings_of_any_length_and_number(engine, tmp_path):
         got, wanted = (one.recommend(history=["1-"], k=k) for one in (model, expected))
         assert got.items == wanted.items
         assert got.titles == wanted.titles
-
-
-def test_a_compact_file_is_refused_with_what_to_do(engine, small, tmp_path):
-    compact(small, tmp_path / "small.sdz")
-    with pytest.raises(PackedFileError, match="sparsedevice expand") as caught:
-        JvmRecommender(engine[0], tmp_path / "small.sdz", engine[1])
-    assert caught.value.promise == "magic"
 
 
 def test_closed(engine, small):

@@ -50,7 +50,7 @@ final class DeltaFlips {
         }
     }
 
-    private static byte[] flipped(byte[] delta, Random random) {
+    static byte[] flipped(byte[] delta, Random random) {
         byte[] copy = Arrays.copyOf(delta, random.nextInt(4) > 0 ? delta.length : random.nextInt(delta.length));
         if (copy.length > 0) {
             copy[random.nextInt(copy.length)] ^= 1 + random.nextInt(255);

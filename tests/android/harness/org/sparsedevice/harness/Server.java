@@ -60,6 +60,12 @@ public final class Server {
                 answer.put("engine", models.get(models.size() - 1).engine());
             } else if (call.get("call").equals("update")) {
                 ModelUpdate.apply(file(call, "base"), file(call, "delta"), file(call, "out"));
+            } else if (call.get("call").equals("expand")) {
+                long begin = System.nanoTime();
+                ModelUpdate.expand(file(call, "compact"), file(call, "out"));
+                answer.put("ns", System.nanoTime() - begin);
+            } else if (call.get("call").equals("compacts")) {
+                CompactFlips.run(call, answer);
             } else if (call.get("call").equals("deltas")) {
                 DeltaFlips.run(call, answer);
             } else if (call.get("call").equals("flips")) {
@@ -95,12 +101,19 @@ public final class Server {
         if (call.get("asset") == null) {
             return SparseRecommender.open(file, options(call));
         }
+        String served = call.containsKey("serves") ? (String) call.get("serves") : "model.sd";
         final AssetManager assets = new AssetManager(
-                file, "model.sd", integer(call.get("start")), integer(call.get("length")));
+                file, served, integer(call.get("start")), integer(call.get("length")));
+        final File files = call.containsKey("files") ? file(call, "files") : null;
         Context context = new Context() {
             @Override
             public AssetManager getAssets() {
                 return assets;
+            }
+
+            @Override
+            public File getNoBackupFilesDir() {
+                return files;
             }
         };
         return SparseRecommender.open(context, (String) call.get("asset"), options(call));

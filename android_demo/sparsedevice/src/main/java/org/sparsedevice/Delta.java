@@ -10,10 +10,7 @@ import java.util.zip.CRC32;
 /** A delta between two packed files, as its format's page (docs/delta.md) describes it. */
 final class Delta {
     private static final byte[] MAGIC = {(byte) 0x93, 'S', 'D', 'D', '\r', '\n', 0x1A, '\n'};
-    static final byte[] COMPACT_MAGIC = {(byte) 0x93, 'S', 'D', 'Z', '\r', '\n', 0x1A, '\n'};
     private static final int VERSION = 1, HEADER_BYTES = 96;
-    private static final int HAS_TITLES = 1, HAS_SEEN = 2, HAS_WEIGHTS = 4, HAS_MATRIX = 8, HAS_METADATA = 16,
-            HAS_RULE = 32, HAS_TOWER = 64;
     private static final int SAME_SYMBOLS = 1, OTHER_SYMBOLS = 2;
 
     private final byte[] delta;
@@ -24,7 +21,7 @@ final class Delta {
     /** Check the header. */
     Delta(byte[] delta) {
         this.delta = delta;
-        if (!isOf(delta, Arrays.copyOf(MAGIC, Math.min(delta.length, MAGIC.length)))) {
+        if (!isOf(ByteBuffer.wrap(delta), Arrays.copyOf(MAGIC, Math.min(delta.length, MAGIC.length)))) {
             throw new DeltaException("magic", "this is not a sparsedevice delta; fetch one made by sparsedevice diff");
         }
         if (delta.length < HEADER_BYTES) {
@@ -36,13 +33,7 @@ final class Delta {
             throw new DeltaException("version",
                     "delta version " + head.getInt(8) + " is not known (known: " + VERSION + "); update the library");
         }
-        CRC32 crc = new CRC32();
-        crc.update(delta, 0, 12);
-        crc.update(new byte[4], 0, 4);
-        crc.update(delta, 16, delta.length - 16);
-        if ((int) crc.getValue() != head.getInt(12)) {
-            throw new DeltaException("checksum", "the delta is damaged or cut short; fetch it again");
-        }
+        checkSum(delta, "delta");
         resultBytes = head.getLong(16);
         bodyBytes = head.getLong(24);
         baseSha256 = Arrays.copyOfRange(delta, 32, 64);
@@ -50,8 +41,27 @@ final class Delta {
     }
 
     /** Whether a file begins with the bytes of a kind of file. */
-    static boolean isOf(byte[] file, byte[] magic) {
-        return file.length >= magic.length && Arrays.equals(Arrays.copyOf(file, magic.length), magic);
+    static boolean isOf(ByteBuffer file, byte[] magic) {
+        int from = file.position();
+        return file.remaining() >= magic.length
+                && ByteBuffer.wrap(magic).equals(((ByteBuffer) file.duplicate().limit(from + magic.length)));
+    }
+
+    /** Check the CRC-32 of a whole delta or compact file, which stands in its bytes 12 to 16. */
+    static void checkSum(byte[] file, String kind) {
+        CRC32 crc = new CRC32();
+        crc.update(file, 0, 12);
+        crc.update(new byte[4], 0, 4);
+        crc.update(file, 16, file.length - 16);
+        if ((int) crc.getValue() != ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).getInt(12)) {
+            throw new DeltaException("checksum", "the " + kind + " is damaged or cut short; fetch it again");
+        }
+    }
+
+    static byte[] sha256(ByteBuffer file) {
+        MessageDigest digest = sha256();
+        digest.update(file.duplicate());
+        return digest.digest();
     }
 
     static MessageDigest sha256() {
@@ -64,78 +74,62 @@ final class Delta {
 
     /** The file that this makes of a base, which is checked first. */
     PackedWriter apply(ByteBuffer base) {
-        MessageDigest digest = sha256();
-        digest.update(base.duplicate());
-        byte[] found = digest.digest();
+        byte[] found = sha256(base);
         if (!Arrays.equals(found, baseSha256)) {
-            throw new DeltaException("base", "the delta is for the model with sha256 " + hex(baseSha256) + "…, not "
-                    + hex(found) + "…; fetch the delta for this model, or the full model");
+            throw new DeltaException("base", "the delta is for the model with sha256 " + hex(baseSha256, 8)
+                    + "…, not " + hex(found, 8) + "…; fetch the delta for this model, or the full model");
         }
         PackedFile old = new PackedFile(base);
         Verifier.verify(old);
-        return read(old, DeltaSource.inflate(delta, HEADER_BYTES, bodyBytes));
+        return read(old, DeltaSource.inflate(delta, HEADER_BYTES, delta.length - HEADER_BYTES, bodyBytes));
     }
 
-    private static String hex(byte[] digest) {
+    /** The first bytes of a digest, two digits each. */
+    static String hex(byte[] digest, int bytes) {
         StringBuilder text = new StringBuilder();
-        for (int i = 0; i < 8; i++) {
+        for (int i = 0; i < bytes; i++) {
             text.append(Character.forDigit(digest[i] >> 4 & 15, 16)).append(Character.forDigit(digest[i] & 15, 16));
         }
         return text.toString();
     }
 
     private PackedWriter read(PackedFile base, DeltaSource in) {
-        long nItems = in.number(), nUsers = in.number(), dim = in.number();
-        byte[] codes = in.raw(4);
-        int flags = codes[3];
-        if (nItems < 1 || nItems > Integer.MAX_VALUE || nUsers > Integer.MAX_VALUE || dim < 1
-                || dim > PackedFile.MAX_DIM) {
-            throw DeltaException.body(nItems + " items, " + nUsers + " users, " + dim + " columns");
-        }
-        boolean sliced = codes[1] == 1;
-        if ((codes[0] & ~3) != 0 || (codes[1] & ~1) != 0 || (codes[2] & ~1) != 0 || (flags & ~127) != 0
-                || (sliced && codes[0] < PackedFile.INT8)
-                || ((flags & HAS_SEEN) != 0 && nUsers == 0)
-                || ((flags & HAS_TOWER) != 0 && (flags & HAS_RULE) == 0)) {
-            throw DeltaException.body("unknown codes, or codes that do not go together");
-        }
-        PackedWriter file =
-                new PackedWriter((int) nItems, (int) nUsers, (int) dim, codes[0], sliced, codes[2] == 0);
+        ContentHead head = ContentHead.take(in);
+        PackedWriter file = head.file;
         RowMap items = RowMap.take(in, file.nItems, base.nItems);
         RowMap users = RowMap.take(in, file.nUsers, base.nUsers);
         takeStrings(in, base, file, PackedFile.ITEM_IDS, items);
-        if (nUsers > 0) {
+        if (file.nUsers > 0) {
             takeStrings(in, base, file, PackedFile.USER_IDS, users);
         }
-        if ((flags & HAS_TITLES) != 0) {
+        if (head.has(ContentHead.TITLES)) {
             takeStrings(in, base, file, PackedFile.TITLES, items);
         }
         file.putItems(takeRows(in, base, file, PackedFile.ITEM_POINTERS, items), resultBytes);
-        if (nUsers > 0) {
+        if (file.nUsers > 0) {
             file.putUsers(takeRows(in, base, file, PackedFile.USER_POINTERS, users), resultBytes);
         }
-        if ((flags & HAS_SEEN) != 0) {
+        if (head.has(ContentHead.SEEN)) {
             SeenLists old = base.has(PackedFile.SEEN_ROWS) ? SeenLists.read(base) : null;
             file.putSeen(SeenLists.take(in, old, items, users));
         }
-        if ((flags & HAS_WEIGHTS) != 0) {
+        if (head.has(ContentHead.WEIGHTS)) {
             file.put(PackedFile.FOLD_WEIGHTS, items.takeWords(in, words(base, PackedFile.FOLD_WEIGHTS), 0));
         }
-        if ((flags & HAS_MATRIX) != 0) {
-            int[] old = base.dim == dim ? words(base, PackedFile.FOLD_MATRIX) : null;
-            file.put(PackedFile.FOLD_MATRIX, RowMap.takeWords(in, old == null ? new int[(int) (dim * dim)] : old));
+        if (head.has(ContentHead.MATRIX)) {
+            int[] old = base.dim == file.dim ? words(base, PackedFile.FOLD_MATRIX) : null;
+            file.put(PackedFile.FOLD_MATRIX, RowMap.takeWords(in, old == null ? new int[file.dim * file.dim] : old));
         }
-        if ((flags & HAS_METADATA) != 0) {
+        if (head.has(ContentHead.METADATA)) {
             StoredStrings old = StoredStrings.of(section(base, PackedFile.METADATA));
             file.put(PackedFile.METADATA, StoredStrings.take(in, old, new int[1]).bytes);
         }
-        if ((flags & HAS_RULE) != 0) {
+        if (head.has(ContentHead.RULE)) {
             byte[] rule = in.raw(Fold.RULE_BYTES);
             file.put(PackedFile.FOLD_RULE, rule);
-            if ((flags & HAS_TOWER) != 0) {
-                ByteBuffer words = ByteBuffer.wrap(rule).order(ByteOrder.LITTLE_ENDIAN);
+            if (head.has(ContentHead.TOWER)) {
                 int[] old = words(base, PackedFile.FOLD_TOWER);
-                int size = Fold.towerNumbers(words.getInt(0), words.getInt(4), words.getInt(8), (int) dim);
+                int size = ContentHead.towerNumbers(rule, file.dim);
                 if (4L * size > resultBytes) {
                     throw DeltaException.body("a tower of " + size + " numbers in " + resultBytes + " bytes");
                 }

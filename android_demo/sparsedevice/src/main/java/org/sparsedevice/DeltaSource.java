@@ -3,10 +3,10 @@ package org.sparsedevice;
 import java.util.zip.DataFormatException;
 import java.util.zip.Inflater;
 
-/** Reads the arrays of a delta's body. No array is made that the bytes at hand do not fill. */
+/** Reads the arrays of the body of a delta or a compact file. No array is made that the bytes at hand do not fill. */
 final class DeltaSource {
     /** Deflate never shrinks more than this, so nothing that claims to is worth unpacking. */
-    private static final int MAX_RATIO = 1032;
+    static final int MAX_RATIO = 1032;
 
     private final byte[] data;
     private int at;
@@ -15,15 +15,15 @@ final class DeltaSource {
         this.data = data;
     }
 
-    /** Unpack a zlib stream of exactly {@code length} bytes that begins at {@code from}. */
-    static DeltaSource inflate(byte[] stream, int from, long length) {
-        if (length < 0 || length > (long) MAX_RATIO * (stream.length - from) || length >= Integer.MAX_VALUE) {
-            throw DeltaException.body((stream.length - from) + " bytes cannot hold " + length);
+    /** Unpack exactly {@code length} bytes from a zlib stream: {@code size} bytes of {@code file} from {@code from}. */
+    static DeltaSource inflate(byte[] file, int from, int size, long length) {
+        if (length < 0 || length > (long) MAX_RATIO * size || length >= Integer.MAX_VALUE) {
+            throw DeltaException.body(size + " bytes cannot hold " + length);
         }
         byte[] data = new byte[(int) length];
         Inflater inflater = new Inflater();
         try {
-            inflater.setInput(stream, from, stream.length - from);
+            inflater.setInput(file, from, size);
             int done = 0;
             for (int more = 1; more > 0; done += more) {
                 more = inflater.inflate(data, done, data.length - done);

@@ -4,11 +4,12 @@ import android.content.Context;
 import android.content.res.AssetFileDescriptor;
 import java.io.File;
 import java.io.FileInputStream;
+import java.io.FileOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 
-/** Maps models into memory. A mapping keeps the file's bytes after the descriptor is closed. */
+/** Models in files: mapped, and put into place. A mapping keeps the file's bytes after the descriptor is closed. */
 final class ModelFiles {
     private ModelFiles() {}
 
@@ -39,6 +40,40 @@ final class ModelFiles {
                     + " compressed it; put it into src/main/assets and its ending into androidResources.noCompress",
                     error);
         }
+    }
+
+    /**
+     * Write a model to {@code beside}, check it, and rename it to {@code out}.
+     *
+     * @param whole the model, where {@code writer} is null
+     * @param sha256 of what {@code writer} writes
+     */
+    static void write(File out, File beside, PackedWriter writer, byte[] whole, byte[] sha256) {
+        try {
+            FileOutputStream file = new FileOutputStream(beside);
+            try {
+                if (writer == null) {
+                    file.write(whole);
+                } else {
+                    writer.write(file, sha256);
+                }
+                file.getFD().sync();
+            } finally {
+                file.close();
+            }
+            if (!beside.renameTo(out)) {
+                throw new IOException("cannot rename " + beside);
+            }
+        } catch (IOException error) {
+            throw cannotWrite(out, error);
+        } finally {
+            beside.delete();
+        }
+    }
+
+    static ModelUnavailableException cannotWrite(File file, IOException error) {
+        return new ModelUnavailableException("cannot write " + file + ": " + error.getMessage()
+                + "; make room, or choose another place", error);
     }
 
     private static ByteBuffer map(FileInputStream in, long offset, long length, String name) throws IOException {

@@ -2,16 +2,11 @@ package org.sparsedevice;
 
 import android.content.Context;
 import java.io.File;
-import java.io.FileOutputStream;
-import java.io.IOException;
-import java.io.OutputStream;
 import java.nio.ByteBuffer;
-import java.security.DigestOutputStream;
-import java.security.MessageDigest;
 
 /**
  * Makes of a model the one that a delta leads to ({@code sparsedevice diff old.sd new.sd --out update.sdd}), or takes
- * a whole new model, which {@code diff} gives where a delta would be no smaller.
+ * a whole new model, packed or in the compact coding, which {@code diff} gives where a delta would be no smaller.
  *
  * <p>The new model is written beside its place, checked against the sha256 in the delta, and renamed into it: it is
  * the right one or none, and whoever has the old one open keeps that. Work of some hundred milliseconds and several
@@ -28,9 +23,10 @@ public final class ModelUpdate {
     /**
      * Update a model in a file.
      *
-     * @param base the model that the device has
+     * @param base the model that the device has, packed or in the compact coding
      * @param out where the new one is put; may be {@code base}
-     * @throws DeltaException if the delta is damaged, or is for another model: then fetch the full one
+     * @throws DeltaException if the delta or compact file is damaged, or the delta is for another model: then fetch
+     *     the full one
      * @throws PackedFileException if the delta is a whole model that is damaged
      * @throws ModelUnavailableException if a file cannot be read or written
      */
@@ -43,61 +39,70 @@ public final class ModelUpdate {
         apply(ModelFiles.map(context, asset), delta, out);
     }
 
+    /**
+     * Write the packed model that a compact file ({@code sparsedevice compact model.sd --out model.sdz}) stands for;
+     * a packed one is checked and copied. {@link SparseRecommender#open(File)} opens compact files by itself; with
+     * this the app says when that work is done and where the model lies.
+     *
+     * @param out where the model is put; may be {@code compact}
+     * @throws DeltaException if the compact file is damaged
+     * @throws PackedFileException if it is a packed model that is damaged
+     * @throws ModelUnavailableException if a file cannot be read or written
+     */
+    public static void expand(File compact, File out) {
+        expand(ModelFiles.map(compact), compact.toString(), out);
+    }
+
+    /** As {@link #expand(File, File)}, of a compact file in the app's assets. */
+    public static void expand(Context context, String asset, File out) {
+        expand(ModelFiles.map(context, asset), asset, out);
+    }
+
+    private static void expand(ByteBuffer compact, String name, File out) {
+        try {
+            putWhole(compact, out);
+        } catch (DeltaException error) {
+            throw error.of(name);
+        } catch (OutOfMemoryError error) {
+            throw new ModelUnavailableException(name + ": too little memory to expand it", error);
+        }
+    }
+
     private static void apply(ByteBuffer base, File delta, File out) {
         try {
-            byte[] update = read(delta);
-            if (Delta.isOf(update, Delta.COMPACT_MAGIC)) {
-                throw new DeltaException("magic", "this is a whole model in the compact coding, which is not expanded"
-                        + " here; fetch the packed model itself");
-            }
-            if (Delta.isOf(update, PackedWriter.MAGIC)) {
-                Verifier.verify(new PackedFile(ByteBuffer.wrap(update)));
-                write(out, null, update, null);
+            ByteBuffer update = ModelFiles.map(delta);
+            if (Delta.isOf(update, PackedWriter.MAGIC) || CompactFile.is(update)) {
+                putWhole(update, out);
             } else {
-                Delta header = new Delta(update);
-                write(out, header.apply(base), null, header.resultSha256);
+                Delta header = new Delta(bytes(update));
+                ModelFiles.write(out, beside(out), header.apply(CompactFile.packed(base)), null, header.resultSha256);
             }
+        } catch (DeltaException error) {
+            throw error.of(delta.toString());
         } catch (OutOfMemoryError error) {
             throw new ModelUnavailableException("too little memory to apply the delta; fetch the full model", error);
         }
     }
 
-    private static byte[] read(File file) {
-        ByteBuffer mapped = ModelFiles.map(file);
-        byte[] bytes = new byte[mapped.remaining()];
-        mapped.get(bytes);
-        return bytes;
+    /** Put a whole model, in either coding, into its place. */
+    private static void putWhole(ByteBuffer model, File out) {
+        if (Delta.isOf(model, PackedWriter.MAGIC)) {
+            byte[] packed = bytes(model);
+            Verifier.verify(new PackedFile(ByteBuffer.wrap(packed)));
+            ModelFiles.write(out, beside(out), null, packed, null);
+        } else {
+            CompactFile compact = new CompactFile(model);
+            ModelFiles.write(out, beside(out), compact.read(), null, compact.sha256);
+        }
     }
 
-    /** Write beside {@code out}, check, rename. */
-    private static void write(File out, PackedWriter writer, byte[] whole, byte[] sha256) {
-        File beside = new File(out.getPath() + ".part");
-        try {
-            FileOutputStream file = new FileOutputStream(beside);
-            try {
-                MessageDigest digest = Delta.sha256();
-                OutputStream checked = new DigestOutputStream(file, digest);
-                if (writer == null) {
-                    checked.write(whole);
-                } else {
-                    writer.write(checked);
-                    if (!MessageDigest.isEqual(digest.digest(), sha256)) {
-                        throw new DeltaException("result",
-                                "the delta does not give the model that it promises; fetch it again");
-                    }
-                }
-                file.getFD().sync();
-            } finally {
-                file.close();
-            }
-            if (!beside.renameTo(out)) {
-                throw new IOException("cannot rename " + beside);
-            }
-        } catch (IOException error) {
-            throw new ModelUnavailableException("cannot write " + out + ": " + error.getMessage()
-                    + "; make room, or choose another place", error);
-        } finally {
-            beside.delete();
-        }
+    private static File beside(File out) {
+        return new File(out.getPath() + ".part");
+    }
+
+    private static byte[] bytes(ByteBuffer file) {
+        byte[] bytes = new byte[file.remaining()];
+        file.duplicate().get(bytes);
+        return bytes;
     }
 }

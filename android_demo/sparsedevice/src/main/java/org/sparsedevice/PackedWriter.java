@@ -4,6 +4,8 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.security.DigestOutputStream;
+import java.security.MessageDigest;
 import java.util.zip.CRC32;
 
 /** Writes a packed file from its sections, byte for byte as every writer does. */
@@ -152,8 +154,17 @@ final class PackedWriter {
         put(PackedFile.ITEM_SCALES, scales);
     }
 
+    /** Write the file, and check that it has a sha256. */
+    void write(OutputStream out, byte[] sha256) throws IOException {
+        MessageDigest digest = Delta.sha256();
+        write(new DigestOutputStream(out, digest));
+        if (!MessageDigest.isEqual(digest.digest(), sha256)) {
+            throw new DeltaException("result", "it does not give the model that it promises; fetch it again");
+        }
+    }
+
     /** Write head, section table and sections. */
-    void write(OutputStream out) throws IOException {
+    private void write(OutputStream out) throws IOException {
         int sections = 0;
         for (byte[] part : parts) {
             sections += part == null ? 0 : 1;

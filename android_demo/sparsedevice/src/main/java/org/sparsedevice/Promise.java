@@ -2,8 +2,8 @@ package org.sparsedevice;
 
 /** What every packed file keeps; a file that breaks one is refused, and the error names it. */
 public enum Promise {
-    MAGIC(1, "magic", "this is not a sparsedevice model, or one in the compact coding, which is to be expanded first"
-            + " (sparsedevice expand)"),
+    MAGIC(1, "magic", "this is not a sparsedevice model; one in the compact coding is opened as a file or an asset,"
+            + " or expanded first (ModelUpdate.expand)"),
     VERSION(2, "version", "the format version is not known here; update the library"),
     BYTE_ORDER(3, "byte-order", "it was written with another byte order; export it again"),
     TRUNCATED(4, "truncated", "it ends too early; copy or download it again"),

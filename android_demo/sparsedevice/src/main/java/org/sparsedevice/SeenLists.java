@@ -7,7 +7,7 @@ final class SeenLists {
     final int[] pointers;
     final int[] rows;
 
-    private SeenLists(int[] pointers, int[] rows) {
+    SeenLists(int[] pointers, int[] rows) {
         this.pointers = pointers;
         this.rows = rows;
     }

@@ -54,8 +54,14 @@ public final class SparseRecommender implements AutoCloseable {
     /**
      * Map an asset of the app, which the build must store uncompressed.
      *
-     * @throws ModelUnavailableException if the asset is missing or compressed
+     * <p>An asset in the compact coding ({@code model.sdz}) is expanded at the first opening into
+     * {@link Context#getNoBackupFilesDir()} and mapped from there ever after; an earlier version's expansion is
+     * deleted. The first opening takes tens to hundreds of milliseconds and several times the packed model's memory,
+     * later ones take the sha256 of the packed model (unless {@link Options#verify(boolean)} is off).
+     *
+     * @throws ModelUnavailableException if the asset is missing or compressed, or there is no room to expand it
      * @throws PackedFileException if it is not a whole and sound model
+     * @throws DeltaException if it is a compact file that is damaged
      */
     public static SparseRecommender open(Context context, String asset) {
         return open(context, asset, new Options());
@@ -63,14 +69,16 @@ public final class SparseRecommender implements AutoCloseable {
 
     /** As {@link #open(Context, String)}, with options. */
     public static SparseRecommender open(Context context, String asset, Options options) {
-        return open(ModelFiles.map(context, asset), asset, options);
+        return open(ExpandedModels.map(context, asset, options.verify), asset, options);
     }
 
     /**
-     * Map a file. Replace it by renaming another one over it, never by writing into it.
+     * Map a file. Replace it by renaming another one over it, never by writing into it. A compact file is expanded as
+     * in {@link #open(Context, String)}, but beside itself.
      *
-     * @throws ModelUnavailableException if the file cannot be read
+     * @throws ModelUnavailableException if the file cannot be read, or there is no room to expand it
      * @throws PackedFileException if it is not a whole and sound model
+     * @throws DeltaException if it is a compact file that is damaged
      */
     public static SparseRecommender open(File file) {
         return open(file, new Options());
@@ -78,7 +86,7 @@ public final class SparseRecommender implements AutoCloseable {
 
     /** As {@link #open(File)}, with options. */
     public static SparseRecommender open(File file, Options options) {
-        return open(ModelFiles.map(file), file.toString(), options);
+        return open(ExpandedModels.map(file, options.verify), file.toString(), options);
     }
 
     /**

@@ -1,6 +1,6 @@
 package org.sparsedevice;
 
-/** Rows of a table as stored, without padding: what a delta changes. */
+/** Rows of a table as stored, without padding: what a delta changes, and a compact file has. */
 final class StoredRows {
     /** First entry of each row, and the end of the last. */
     final int[] pointers;
@@ -10,7 +10,7 @@ final class StoredRows {
     /** Bits of the scales. */
     int[] scales;
 
-    private StoredRows(int[] pointers, int entries) {
+    StoredRows(int[] pointers, int entries) {
         this.pointers = pointers;
         columns = new char[entries];
         values = new int[entries];
@@ -118,7 +118,7 @@ final class StoredRows {
     }
 
     /** 1 / Euclidean norm of each row, summed in order in double; 1 where that is no positive finite float. */
-    private int[] inverseNorms(int coding) {
+    int[] inverseNorms(int coding) {
         int[] scales = new int[pointers.length - 1];
         for (int row = 0; row < scales.length; row++) {
             double sum = 0;
