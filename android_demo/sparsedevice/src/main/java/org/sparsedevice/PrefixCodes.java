@@ -26,22 +26,22 @@ final class PrefixCodes {
             at = begin;
         }
 
-        /** Have {@code CODE_BITS} and more bits at hand. */
-        void fill() {
+        /** The next symbol, by the table whose slots begin at {@code from}. */
+        int symbol(char[] slots, int from) {
             while (count < 2 * CODE_BITS) {
                 bits = bits << 8 | (at < end ? data[at] & 255 : 0);
                 at++;
                 count += 8;
             }
+            int entry = slots[from + ((int) (bits >>> count - CODE_BITS) & SLOTS - 1)];
+            count -= entry & 255;
+            return entry >> 8;
         }
 
-        /** The number that the next bits make, which stay. */
-        int peek(int width) {
-            return (int) (bits >>> count - width) & (1 << width) - 1;
-        }
-
-        void skip(int width) {
+        /** The number that the next bits make, at most {@code CODE_BITS} of them, after a symbol. */
+        int low(int width) {
             count -= width;
+            return (int) (bits >>> count) & (1 << width) - 1;
         }
 
         /** Whether the last bit taken is in the stream's last byte. */
@@ -75,10 +75,7 @@ final class PrefixCodes {
         int stream = 0;
         for (Bits bits : streams(body)) {
             for (int i = stream++; i < count; i += STREAMS) {
-                bits.fill();
-                int entry = slots[bits.peek(CODE_BITS)];
-                bits.skip(entry & 255);
-                out[i] = (byte) (entry >> 8);
+                out[i] = (byte) bits.symbol(slots, 0);
             }
             checkEnd(bits);
         }
@@ -106,11 +103,8 @@ final class PrefixCodes {
                     if (column >= dim - 1) {
                         throw damaged("a row has entries behind its last column");
                     }
-                    bits.fill();
-                    int entry = slots[(column + 1 >> step) * SLOTS + bits.peek(CODE_BITS)];
-                    bits.skip(entry & 255);
-                    column += 1 + (entry >> 8 << lowBits | bits.peek(lowBits));
-                    bits.skip(lowBits);
+                    int symbol = bits.symbol(slots, (column + 1 >> step) * SLOTS);
+                    column += 1 + (symbol << lowBits | bits.low(lowBits));
                     rows.columns[i] = (char) column;
                 }
                 if (column >= dim) {
