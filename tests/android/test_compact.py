@@ -281,6 +281,9 @@ def test_an_update_takes_a_compact_file(jvm, small, tmp_path):
         assert result.read_bytes() == wanted
         assert list(result.parent.iterdir()) == [result]
     assert not kept(small.parent)
+    (tmp_path / "bad.sdz").write_bytes(small.read_bytes()[:-1])
+    with pytest.raises(PackedFileError, match=r"delta: the model to be changed: .*checksum"):
+        jvm.ask("update", base=str(tmp_path / "bad.sdz"), delta=str(tmp_path / "delta"), out=str(result))
     jvm.ask("expand", compact=str(small), out=str(small))
     assert small.read_bytes() == (tmp_path / "small.sd").read_bytes()
     assert list(small.parent.iterdir()) == [small]

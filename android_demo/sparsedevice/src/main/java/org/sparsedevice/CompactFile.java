@@ -63,15 +63,17 @@ final class CompactFile {
         return new CompactBody(body, codes, packedBytes).read();
     }
 
-    /** A model as a packed file: as it is, or expanded in memory and checked. */
+    /** The base of a delta as a packed file: as it is, or expanded in memory and checked. */
     static ByteBuffer packed(ByteBuffer model) {
         if (!is(model)) {
             return model;
         }
-        CompactFile compact = new CompactFile(model);
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         try {
+            CompactFile compact = new CompactFile(model);
             compact.read().write(out, compact.sha256);
+        } catch (DeltaException error) {
+            throw error.of("the model to be changed");
         } catch (IOException error) {
             throw new AssertionError(error); // memory has no such errors
         }
