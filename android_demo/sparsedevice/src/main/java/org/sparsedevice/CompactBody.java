@@ -132,7 +132,7 @@ final class CompactBody {
 
     private StoredStrings takeNumbers(int n) {
         int[] low = body.planes(n, 4), high = body.planes(n, 4), pointers = new int[n + 1];
-        byte[] bytes = new byte[DeltaSource.size((long) MAX_DIGITS * n)], digits = new byte[MAX_DIGITS];
+        byte[] bytes = new byte[DeltaSource.size((long) MAX_DIGITS * n)];
         long number = 0;
         for (int row = 0; row < n; row++) {
             long zigzag = (long) high[row] << 32 | low[row] & PackedFile.U32_MAX;
@@ -140,9 +140,11 @@ final class CompactBody {
             if (number < 0) {
                 throw DeltaException.body("an id is a negative number");
             }
-            int length = StringList.digits(number, digits);
-            System.arraycopy(digits, 0, bytes, pointers[row], length);
-            pointers[row + 1] = pointers[row] + length;
+            String digits = Long.toString(number);
+            for (int i = 0; i < digits.length(); i++) {
+                bytes[pointers[row] + i] = (byte) digits.charAt(i);
+            }
+            pointers[row + 1] = pointers[row] + digits.length();
         }
         return new StoredStrings(pointers, bytes);
     }
