@@ -30,7 +30,10 @@ final class Columns {
             sizes[column] = alphabets[column].length;
         }
         int[] bits = numberBits(sizes);
-        int width = Arrays.stream(bits).sum();
+        int width = 0;
+        for (int of : bits) {
+            width += of;
+        }
         if (width > MAX_WIDTH) {
             return null;
         }
