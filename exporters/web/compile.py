@@ -37,6 +37,8 @@ SOURCES = (
 # best less so: with -Oz finding an id takes four times as long.
 _HOT = {False: "sd_scan", True: "sd_wasm"}
 _WARM = ("sd_select", "sd_text", "sd_topk")
+# zig makes -Oz -Os, unless its compiler is told behind its back.
+_SMALLEST = ("-Oz", "-Xclang", "-Oz")
 MODULES = {"sparsedevice.wasm": False, "sparsedevice-simd.wasm": True}
 
 # No contraction into fused multiply-adds: every backend must round in the same places.
@@ -69,7 +71,7 @@ def compile_modules(folder: Path) -> list[str]:
             objects = [
                 _compile_file(compiler, hot, ["-O3"], simd=simd, folder=Path(name)),
                 _compile_file(compiler, warm, ["-Os", "-DSD_SMALL"], simd=simd, folder=Path(name)),
-                _compile_file(compiler, cold, ["-Oz", "-DSD_SMALL"], simd=simd, folder=Path(name)),
+                _compile_file(compiler, cold, [*_SMALLEST, "-DSD_SMALL"], simd=simd, folder=Path(name)),
             ]
             _run([*linker, *_LINK, *map(str, objects), "-o", str(folder / module)])
             (folder / module).chmod(0o644)  # the linker makes programs
