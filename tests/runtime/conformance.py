@@ -39,6 +39,7 @@ class Case:
     dim: int = 64
     n_items: int = 300
     fold_in: str = "sum"
+    alike: bool = False  # rows of few lengths: kernels skip slices whose rows are alike
     seed: int = 0
 
     @property
@@ -66,6 +67,8 @@ CASES = [
     Case(n_items=1),
     Case(n_items=64, values="int4"),
     Case(n_items=1025),
+    *(Case(n_items=5000, values=values, alike=True) for values in INTEGER),
+    Case(n_items=3000, dim=128, alike=True),
 ]
 
 
@@ -87,9 +90,9 @@ class Subject:
         return self.open(self.folder / "board.sd")
 
 
-def random_rows(rng: np.random.Generator, n: int, dim: int) -> sp.csr_array:
-    """Rows of different lengths, some empty, values of both signs and several sizes."""
-    lengths = rng.binomial(dim, rng.beta(0.6, 3.0, n))
+def random_rows(rng: np.random.Generator, n: int, dim: int, *, alike: bool = False) -> sp.csr_array:
+    """Rows of different lengths, some empty, or of 5 to 7 entries; values of both signs and several sizes."""
+    lengths = rng.integers(5, 8, n) if alike else rng.binomial(dim, rng.beta(0.6, 3.0, n))
     columns = np.concatenate([np.sort(rng.choice(dim, k, replace=False)) for k in lengths] or [[]])
     indptr = np.concatenate(([0], np.cumsum(lengths)))
     data = (rng.normal(size=len(columns)) * np.exp(rng.normal(size=len(columns)))).astype(np.float32)
@@ -127,7 +130,7 @@ def packed_case(case: Case) -> bytes:
         path = Path(folder) / "case.sd"
         pack(
             path,
-            random_rows(rng, n, case.dim),
+            random_rows(rng, n, case.dim, alike=case.alike),
             item_ids=[f"i{i}" for i in range(n)],
             titles=[f"Item {i} é" if i % 3 else "" for i in range(n)],
             users=random_rows(rng, n_users, case.dim),

@@ -3,7 +3,7 @@
 #ifndef SD_NEON_SCAN_H
 #define SD_NEON_SCAN_H
 
-#include "sd_internal.h"
+#include "sd_run.h"
 
 #ifdef SD_NEON
 #include <arm_neon.h>
@@ -148,56 +148,6 @@ SD_INLINE int32x4_t largest(const int32x4_t *sum) {
     return vmaxq_s32(vmaxq_s32(most[0], most[1]), vmaxq_s32(most[2], most[3]));
 }
 
-/* Slices side by side whose rows all have one length and one class. */
-typedef struct run {
-    const uint8_t *columns, *values;
-    uint64_t begin;         /* first step */
-    uint32_t slices, steps; /* of each slice */
-    int even;               /* 0: one slice of which nothing is known */
-    uint32_t kind;          /* sd_row_class */
-} run;
-
-SD_INLINE uint32_t class_of_lane(const uint8_t *columns, uint32_t steps, uint32_t lane) {
-    uint32_t rest = 64u * (steps & ~3u) + (steps & 2 ? 2 * lane : lane);
-    return sd_row_class(steps > 3 ? columns[4 * lane + 3] : 0, steps & 3 ? columns[rest] : 63);
-}
-
-/* The `left` slices from `first` on, or half of them, a quarter and so on, of which the first and
- * the last row say that all rows between them are alike, which is so because rows are sorted
- * (docs/format.md, "Slices"). */
-SD_INLINE run find_run(const sd_model *model, uint32_t first, uint32_t left, int classes,
-                       int nibbles) {
-    const uint8_t *pointers = model->sections[SD_K_ITEM_POINTERS];
-    uint64_t total = model->stored / SD_SLICE_ROWS;
-    sd_range range = sd_clamped(pointers, first, total, model->dim);
-    run found = {0};
-    found.begin = range.begin;
-    found.steps = range.count;
-    found.columns = model->sections[SD_K_ITEM_COLUMNS] + SD_SLICE_ROWS * range.begin;
-    found.values = model->sections[SD_K_ITEM_VALUES] + (SD_SLICE_ROWS * range.begin >> nibbles);
-    found.slices = 1;
-    if (model->dim > SD_MAX_BYTE_DIM || !range.count)
-        return found;
-    uint32_t kind = classes ? class_of_lane(found.columns, range.count, 0) : 0;
-    for (uint32_t slices = left; slices; slices /= 2) {
-        sd_range last = sd_clamped(pointers, first + slices - 1, total, model->dim);
-        uint64_t steps = (uint64_t)slices * range.count;
-        if (last.begin + last.count != range.begin + steps || last.count != range.count)
-            continue;
-        uint32_t end = found.values[(SD_SLICE_ROWS * steps >> nibbles) - 1];
-        if (!(nibbles ? end >> 4 : end)) /* not all are so long */
-            continue;
-        const uint8_t *columns = found.columns + SD_SLICE_ROWS * (steps - range.count);
-        if (classes && class_of_lane(columns, range.count, 63) != kind)
-            continue;
-        found.slices = slices;
-        found.even = 1;
-        found.kind = kind;
-        return found;
-    }
-    return found;
-}
-
 /* A number that sums of rows with scores of `least` or more are not below, if no scale is above
  * `edge`. */
 SD_INLINE int32_t limit_of(float least, float edge, float query_scale) {
@@ -249,18 +199,18 @@ SD_INLINE uint32_t scan_run(const sd_model *model, const sd_query *query, const 
     const float query_scale = query->scale;
     part all = {load_tables(query->table, n_tables), of->columns, of->values, n_tables, nibbles};
     part rest = all;
-    uint32_t written = 0, edge = 0;
+    uint32_t written = 0;
+    float edge = 0;
     int32_t limit = INT32_MIN;
     rest.n_tables = n_rest;
     if (wide && steps & 3)
         rest.from = load_tables(query->table + sd_base(bases, steps), n_tables);
     for (uint32_t slice = 0; slice < of->slices; slice++) {
-        uint32_t bits = sd_u16(scales + 254) | ((1u << (SD_BUCKET_BITS - 16)) -
-                                                1); /* of the largest scale, the upper ones */
-        if (of->even && bits != edge) {
-            edge = bits;
+        float next_edge = scale_edge(scales);
+        if (of->even && next_edge != edge) {
+            edge = next_edge;
             __asm__ volatile(""); /* or clang divides for every slice */
-            limit = limit_of(least, sd_bits_float((bits + 1) << 16), query_scale);
+            limit = limit_of(least, edge, query_scale);
         }
         rest.columns = all.columns + 64 * fours;
         rest.values = all.values + (64 * fours >> nibbles);
@@ -345,8 +295,7 @@ SD_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t f
                         int nibbles) {
     uint32_t written = 0;
     for (uint32_t done = 0, n = count / SD_SLICE_ROWS; done < n;) {
-        run of = find_run(model, first / SD_SLICE_ROWS + done, n - done, n_tables == 1 && !nibbles,
-                          nibbles);
+        run of = find_run(model, first / SD_SLICE_ROWS + done, n - done, nibbles);
         const uint8_t *scales =
             model->sections[SD_K_ITEM_SCALES] + 4 * (first + SD_SLICE_ROWS * (uint64_t)done);
         float *to = scores + SD_SLICE_ROWS * done;
