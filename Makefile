@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-C_FILES := $(wildcard sparsedevice/runtime/csrc/*.[ch])
+C_FILES := $(wildcard sparsedevice/runtime/csrc/*.[ch] sparsedevice/sparse/csrc/*.[ch])
 FORMATTED = $(shell find sparsedevice exporters android_demo fuzz tests benchmarks -name '*.[ch]' -o -name '*.cpp')
 PIP_ARGS ?=
 

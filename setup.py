@@ -1,4 +1,4 @@
-"""Builds the C core as a Python extension, and adds the Android project; the rest is in pyproject.toml."""
+"""Builds the C core and the products of training as Python extensions, and adds the Android project; the rest is in pyproject.toml."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,10 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-CSRC = "sparsedevice/runtime/csrc"
+EXTENSIONS = {
+    "sparsedevice.runtime._core": "sparsedevice/runtime/csrc",
+    "sparsedevice.sparse._products": "sparsedevice/sparse/csrc",
+}
 # No contraction into fused multiply-adds: every backend must round in the same places.
 FLAGS = (
     ["/O2"] if sys.platform == "win32" else ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"]
@@ -66,11 +69,12 @@ class BuildPython(build_py):
 setup(
     ext_modules=[
         Extension(
-            "sparsedevice.runtime._core",
-            sources=sorted(path.as_posix() for path in Path(CSRC).glob("*.c")),
-            depends=sorted(path.as_posix() for path in Path(CSRC).glob("*.[hi]*")),
+            name,
+            sources=sorted(path.as_posix() for path in Path(folder).glob("*.c")),
+            depends=sorted(path.as_posix() for path in Path(folder).glob("*.[hi]*")),
             extra_compile_args=FLAGS,
         )
+        for name, folder in EXTENSIONS.items()
     ],
     cmdclass={"build_ext": BuildCore, "build_py": BuildPython},
 )

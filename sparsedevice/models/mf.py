@@ -11,6 +11,7 @@ from torch import Tensor
 from sparsedevice.models.lessons import add_lesson_, relation_lesson
 from sparsedevice.models.rows import ITEM_PROJECTION, BatchTensors, PlainRows, half_product
 from sparsedevice.sparse.mover import Mover
+from sparsedevice.sparse.products import products_of
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.losses import Loss
@@ -23,8 +24,8 @@ class MatrixFactorization(PlainRows):
     """Two tables of unit rows and a loss over a sampled catalogue, with hand-written gradients.
 
     A step costs three matrix products, users x items of the sample: scores, the users' gradient and the
-    items' gradient. The items are expanded in blocks, so the dense memory of a step is bounded whatever the
-    batch.
+    items' gradient, by active entries where both tables are sparse (``sparsedevice.sparse.products``). Gradients
+    of items are dense in blocks, so the dense memory of a step is bounded whatever the batch.
 
     Attributes:
         tables: "users" and "items".
@@ -60,6 +61,7 @@ class MatrixFactorization(PlainRows):
         self._teacher = teacher
         self._seed = config.seed
         self._product = half_product if config.precision == "bfloat16" else torch.matmul
+        self._room = torch.empty(0)
 
     def step(self, batch: Batch, lr: float, *, step: int, last: bool, progress: float) -> float:
         """Update the rows of a batch; see ``Model.step``. The loss is the positives' sum."""
@@ -67,11 +69,10 @@ class MatrixFactorization(PlainRows):
         rows = BatchTensors.of(batch, users.device)
         watched = self.watched({"users": rows.users, "items": rows.items}, last=last, progress=progress)
         user_active = users.active(rows.users)
-        x = users.expand(user_active)
         blocks = self.item_blocks(rows.items)
-        scores = torch.empty(x.shape[0], rows.items.numel(), device=users.device)
-        for start, active in blocks:
-            scores[:, start : start + active.rows.numel()] = self._product(x, items.expand(active).T)
+        products = products_of(users, user_active, items, blocks, self._product)
+        scores = self._empty_scores(len(batch.users), len(batch.items), users.device)
+        products.scores_(scores)
         teacher = self._teacher
         soft = None if teacher is None else teacher.soft_labels(scores, batch, batch.users)
         loss = self._loss(scores, rows.user, rows.column, rows.log_inclusion, step=step)
@@ -79,25 +80,32 @@ class MatrixFactorization(PlainRows):
         if teacher is not None and soft is not None:
             teacher.mix_(scores, soft, batch)
             lesson = relation_lesson(teacher, items, rows.items, batch, step)
-        user_gradient = torch.zeros_like(x)
-        sample = self._sample(scores, step) if self._backward_share < 1 else None
-        if sample is not None:
-            for start, active in self.item_blocks(rows.items[sample.items]):
-                part = slice(start, start + active.rows.numel())
-                left = scores[:, sample.items[part]] * sample.item_weight[part]
-                user_gradient += self._product(left, items.expand(active))
-            scores = scores[sample.users] * sample.user_weight[:, None]
-        users_of_terms = x if sample is None else x[sample.users]
+        users_slope = items_slope = scores
+        of_users = of_items = products
+        if self._backward_share < 1:
+            sample = self._sample(scores, step)
+            users_slope = scores[:, sample.items] * sample.item_weight
+            items_slope = scores[sample.users] * sample.user_weight[:, None]
+            drawn = self.item_blocks(rows.items[sample.items])
+            of_users = products_of(users, user_active, items, drawn, self._product)
+            drawn_users = users.active(rows.users[sample.users])
+            of_items = products_of(users, drawn_users, items, blocks, self._product)
+        user_gradient = of_users.user_gradient(users_slope)
         for start, active in blocks:
-            block_scores = scores[:, start : start + active.rows.numel()]
-            if sample is None:
-                user_gradient += self._product(block_scores, items.expand(active))
-            item_gradient = self._product(block_scores.T, users_of_terms)
+            item_gradient = of_items.item_gradient(items_slope, start, start + active.rows.numel())
             add_lesson_(item_gradient, lesson, start)
             project = step % ITEM_PROJECTION == 0
             self.update("items", active, item_gradient, lr, watched=watched, project=project)
         self.update("users", user_active, user_gradient, lr, watched=watched, project=True)
         return loss
+
+    def _empty_scores(self, n_users: int, n_items: int, device: torch.device) -> Tensor:
+        """Room for the scores of a step, the same memory in each: fresh pages cost as much as a product."""
+        size = n_users * n_items
+        if self._room.numel() < size:
+            self._room = torch.empty(0)  # gone before there is more
+            self._room = torch.empty(size, device=device)
+        return self._room[:size].view(n_users, n_items)
 
     def _sample(self, gradient: Tensor, step: int) -> _Sample:
         """Choose the terms of both gradients; rows have length 1, so the scores' gradient alone ranks them.

@@ -11,6 +11,7 @@ from torch import Tensor
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.packing.pair_network import PairNetwork
 from sparsedevice.sparse.mover import Mover, ShapeMover
+from sparsedevice.sparse.products import Blocks
 from sparsedevice.sparse.shadow import ShadowTable
 from sparsedevice.sparse.table import Active
 from sparsedevice.training.batches import Batch
@@ -20,9 +21,6 @@ from sparsedevice.training.optimizer import Table, normalise_rows, project_rows,
 ITEM_ROWS = 4096
 # A user occurs once an epoch, an item in many steps: items are cut to their largest entries in every third.
 ITEM_PROJECTION = 3
-
-# Rows of a step, each block with the place of its first row.
-Blocks = list[tuple[int, Active]]
 
 
 class BatchTensors(NamedTuple):

@@ -97,4 +97,4 @@ class DenseTable:
 
     def expand(self, active: Active) -> Tensor:
         """The rows as a block float32[n_rows asked for, dim]."""
-        return self.values[active.entry].view(-1, self.dim)
+        return active.take(self.values).view(-1, self.dim)

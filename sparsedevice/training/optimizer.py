@@ -78,16 +78,16 @@ def update_entries(
     beta2: float = 0.99,
 ) -> None:
     """``update_rows`` with the gradient of the active entries alone, float32[m]; it is overwritten."""
-    value = table.values[active.entry]
+    value = active.take(table.values)
     if unit_rows:
         grad -= active.per_entry(active.row_sum(grad * value)) * value
     if table.power > 1:
         value, slope, length = _to_theta(value, active, table.power)
         grad *= slope
-    moment = table.first[active.entry].mul_(beta1).add_(grad, alpha=1 - beta1)
+    moment = active.take(table.first).mul_(beta1).add_(grad, alpha=1 - beta1)
     second = table.second[active.rows].mul_(beta2).add_(active.row_sum(grad * grad), alpha=1 - beta2)
     count = table.updates[active.rows] + 1
-    table.first[active.entry] = moment
+    active.put(table.first, moment)
     table.second[active.rows] = second
     table.updates[active.rows] = count
     exponent = count.to(torch.float32)
@@ -100,7 +100,7 @@ def update_entries(
         value -= active.per_entry(scale) * moment
     if unit_rows:
         value /= active.per_entry(active.row_sum(value * value).sqrt_().clamp_(min=1e-12))
-    table.values[active.entry] = value
+    active.put(table.values, value)
 
 
 def _to_theta(value: Tensor, active: Active, power: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -152,7 +152,7 @@ def project_rows(
     block = table.expand(active)
     tangent = gradient - (gradient * block).sum(1, keepdim=True) * block
     grad = tangent.view(-1)[active.flat]
-    moment = table.first[active.entry].mul_(beta1).add_(grad, alpha=1 - beta1)
+    moment = active.take(table.first).mul_(beta1).add_(grad, alpha=1 - beta1)
     second = table.second[active.rows].mul_(beta2).add_(active.row_sum(grad * grad), alpha=1 - beta2)
     count = table.updates[active.rows] + 1
     table.second[active.rows] = second
@@ -173,9 +173,9 @@ def project_rows(
         kept = largest_columns(block.abs(), active.width, lengths)
     value = block.view(-1)[kept]
     value /= active.per_entry(active.row_sum(value * value).sqrt_().clamp_(min=1e-12))
-    table.columns[active.entry] = (kept % table.dim).to(table.columns.dtype)
-    table.values[active.entry] = value
-    table.first[active.entry] = moments.view(-1)[kept]
+    active.put(table.columns, (kept % table.dim).to(table.columns.dtype))
+    active.put(table.values, value)
+    active.put(table.first, moments.view(-1)[kept])
 
 
 def largest_columns(magnitude: Tensor, width: int, lengths: Tensor | None) -> Tensor:
@@ -201,7 +201,6 @@ def largest_columns(magnitude: Tensor, width: int, lengths: Tensor | None) -> Te
 def normalise_rows(table: Table, rows: Tensor) -> None:
     """Scale ``rows`` (int64[r]) to length 1; an all-zero row stays zero."""
     active = table.active(rows)
-    value = table.values[active.entry]
-    table.values[active.entry] = value / active.per_entry(
-        active.row_sum(value * value).sqrt_().clamp_(min=1e-12)
-    )
+    value = active.take(table.values)
+    value /= active.per_entry(active.row_sum(value * value).sqrt_().clamp_(min=1e-12))
+    active.put(table.values, value)

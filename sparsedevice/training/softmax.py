@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+# Scores worked on at a time on a processor, 1 MB: they stay in its cache from the first pass to the last.
+SCORES_PER_BLOCK = 1 << 18
+
 
 def softmax_loss_(
     scores: Tensor,
@@ -33,7 +36,7 @@ def softmax_loss_(
     Args:
         scores: float32[U, J], not divided by the temperature; becomes d loss / d scores (not divided by the
             temperature).
-        user: row in ``scores`` of each positive, int64[P].
+        user: row in ``scores`` of each positive, int64[P], ascending.
         column: column in ``scores`` of each positive, int64[P]; no pair repeats.
         log_inclusion: log π_j, float32[J].
         temperature: tau of the softmax.
@@ -43,6 +46,26 @@ def softmax_loss_(
     Returns:
         The summed loss of all positives, in nats.
     """
+    n_users, n_items = scores.shape
+    n_rows = max(1, SCORES_PER_BLOCK // n_items) if scores.device.type == "cpu" else n_users
+    starts = torch.arange(0, n_users, n_rows, device=user.device)
+    ends = [*torch.searchsorted(user, starts).tolist(), user.numel()]
+    loss = 0.0
+    for place, start in enumerate(range(0, n_users, n_rows)):
+        own = slice(ends[place], ends[place + 1])
+        block = scores[start : start + n_rows]
+        loss += _block_loss_(block, user[own] - start, column[own], log_inclusion, temperature, temperature2)
+    return loss
+
+
+def _block_loss_(
+    scores: Tensor,
+    user: Tensor,
+    column: Tensor,
+    log_inclusion: Tensor,
+    temperature: float,
+    temperature2: float | None,
+) -> float:
     scores /= temperature
     positive = scores[user, column]
     top = scores.amax(1)

@@ -1,0 +1,43 @@
+from typing import Any
+
+TILE: int
+STRIP: int
+
+def row_products(
+    left_pointers: Any,
+    left_columns: Any,
+    left_values: Any,
+    right_pointers: Any,
+    right_columns: Any,
+    right_values: Any,
+    dim: int,
+    first: int,
+    last: int,
+    out: Any,
+    /,
+) -> None: ...
+def strips(
+    pointers: Any,
+    columns: Any,
+    values: Any,
+    dim: int,
+    out_pointers: Any,
+    out_places: Any,
+    out_values: Any,
+    /,
+) -> None: ...
+def weighted_sums(
+    pointers: Any,
+    places: Any,
+    values: Any,
+    n_rows: int,
+    dim: int,
+    weights: Any,
+    row_step: int,
+    step: int,
+    n: int,
+    first: int,
+    last: int,
+    out: Any,
+    /,
+) -> None: ...

@@ -1,0 +1,166 @@
+/* Products of sparse rows as a Python extension: arrays come as buffers, and are checked. */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "sd_products.h"
+
+/* Memory for n floats, at a multiple of 64 bytes in *base, which is to be freed. */
+static float *new_scratch(size_t n, void **base) {
+    *base = PyMem_RawMalloc(4 * n + 64);
+    return *base ? (float *)(((uintptr_t)*base + 63) & ~(uintptr_t)63) : NULL;
+}
+
+static PyObject *refuse(void) {
+    PyErr_SetString(PyExc_ValueError, "the arrays do not fit one another");
+    return NULL;
+}
+
+/* Pointers int64, columns uint16 and values float32 of rows, if they are. */
+static int read_rows(const Py_buffer *buffers, Py_ssize_t dim, sd_rows *rows) {
+    if (buffers[0].len < 8 || dim < 1 || dim > SD_WIDEST_ROW ||
+        buffers[1].len / 2 != buffers[2].len / 4)
+        return 0;
+    *rows = (sd_rows){buffers[0].buf, buffers[1].buf, buffers[2].buf,
+                      (uint64_t)buffers[0].len / 8 - 1, (uint32_t)dim};
+    int64_t n_entries = buffers[2].len / 4;
+    int fit = rows->pointers[0] == 0 && rows->pointers[rows->n] == n_entries;
+    for (uint64_t row = 0; fit && row < rows->n; row++)
+        fit = rows->pointers[row] <= rows->pointers[row + 1];
+    for (int64_t e = 0; fit && e < n_entries; e++)
+        fit = rows->columns[e] < dim;
+    return fit;
+}
+
+static uint64_t n_tiles(uint64_t n) { return (n + SD_TILE - 1) / SD_TILE; }
+
+static int part_fits(Py_ssize_t first, Py_ssize_t last, uint64_t n) {
+    return first >= 0 && first <= last && (uint64_t)last <= n_tiles(n);
+}
+
+static void release(Py_buffer *buffers, int n) {
+    for (int i = 0; i < n; i++)
+        PyBuffer_Release(&buffers[i]);
+}
+
+/* row_products(left rows, right rows, dim, first, last, out); rows are three buffers each. */
+static PyObject *row_products(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer b[7];
+    Py_ssize_t dim, first, last;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*nnnw*", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &dim,
+                          &first, &last, &b[6]))
+        return NULL;
+    sd_rows left, right;
+    PyObject *answer = NULL;
+    void *base = NULL;
+    float *scratch = NULL;
+    if (!read_rows(b, dim, &left) || !read_rows(b + 3, dim, &right) ||
+        !part_fits(first, last, right.n) || (uint64_t)b[6].len != 4 * left.n * right.n) {
+        refuse();
+    } else if (!(scratch = new_scratch(SD_TILE * (size_t)dim, &base))) {
+        PyErr_NoMemory();
+    } else {
+        Py_BEGIN_ALLOW_THREADS;
+        sd_row_products(&left, &right, (uint64_t)first, (uint64_t)last, scratch, b[6].buf);
+        Py_END_ALLOW_THREADS;
+        answer = Py_NewRef(Py_None);
+    }
+    PyMem_RawFree(base);
+    release(b, 7);
+    return answer;
+}
+
+/* strips(rows, dim, pointers, places, values); buffers of zeros to be written: int64, uint16 and
+ * float32. */
+static PyObject *strips(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer b[6];
+    Py_ssize_t dim;
+    if (!PyArg_ParseTuple(args, "y*y*y*nw*w*w*", &b[0], &b[1], &b[2], &dim, &b[3], &b[4], &b[5]))
+        return NULL;
+    sd_rows rows;
+    PyObject *answer = NULL;
+    if (!read_rows(b, dim, &rows) || b[4].len != b[1].len || b[5].len != b[2].len ||
+        (uint64_t)b[3].len != 8 * ((rows.n + SD_STRIP - 1) / SD_STRIP * (uint64_t)dim + 1)) {
+        refuse();
+    } else {
+        sd_strips out = {b[3].buf, b[4].buf, b[5].buf};
+        sd_to_strips(&rows, &out);
+        answer = Py_NewRef(Py_None);
+    }
+    release(b, 6);
+    return answer;
+}
+
+/* Whether strips could have been made by sd_to_strips. */
+static int strips_fit(const Py_buffer *buffers, uint64_t lists) {
+    const int64_t *pointers = buffers[0].buf;
+    const uint16_t *rows = buffers[1].buf;
+    int64_t n_entries = buffers[2].len / 4;
+    if ((uint64_t)buffers[0].len != 8 * (lists + 1) || buffers[1].len / 2 != n_entries)
+        return 0;
+    int fit = pointers[0] == 0 && pointers[lists] == n_entries;
+    for (uint64_t list = 0; fit && list < lists; list++)
+        fit = pointers[list] <= pointers[list + 1];
+    for (int64_t e = 0; fit && e < n_entries; e++)
+        fit = rows[e] < SD_STRIP;
+    return fit;
+}
+
+/* weighted_sums(strips, n_rows, dim, weights, row_step, step, n, first, last, out); strips are
+ * three buffers. */
+static PyObject *weighted_sums(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer b[5];
+    Py_ssize_t n_rows, dim, row_step, step, n, first, last;
+    if (!PyArg_ParseTuple(args, "y*y*y*nny*nnnnnw*", &b[0], &b[1], &b[2], &n_rows, &dim, &b[3],
+                          &row_step, &step, &n, &first, &last, &b[4]))
+        return NULL;
+    PyObject *answer = NULL;
+    void *base = NULL;
+    float *scratch = NULL;
+    int fit = n_rows >= 1 && dim >= 1 && dim <= SD_WIDEST_ROW && n >= 1 && row_step >= 1 &&
+              step >= 1 && part_fits(first, last, (uint64_t)n) &&
+              (n_rows - 1) * row_step + (n - 1) * step < b[3].len / 4 && b[4].len == 4 * n * dim &&
+              strips_fit(b, ((uint64_t)n_rows + SD_STRIP - 1) / SD_STRIP * (uint64_t)dim);
+    if (!fit) {
+        refuse();
+    } else if (!(scratch = new_scratch(SD_TILE * ((size_t)dim + SD_STRIP), &base))) {
+        PyErr_NoMemory();
+    } else {
+        sd_strips own = {b[0].buf, b[1].buf, b[2].buf};
+        Py_BEGIN_ALLOW_THREADS;
+        sd_weighted_sums(&own, (uint64_t)n_rows, (uint32_t)dim, b[3].buf, (uint64_t)row_step,
+                         (uint64_t)step, (uint64_t)n, (uint64_t)first, (uint64_t)last, scratch,
+                         b[4].buf);
+        Py_END_ALLOW_THREADS;
+        answer = Py_NewRef(Py_None);
+    }
+    PyMem_RawFree(base);
+    release(b, 5);
+    return answer;
+}
+
+static PyMethodDef functions[] = {
+    {"row_products", row_products, METH_VARARGS,
+     "row_products(pointers, columns, values, pointers, columns, values, dim, first, last, out)"},
+    {"strips", strips, METH_VARARGS,
+     "strips(pointers, columns, values, dim, out_pointers, out_places, out_values)"},
+    {"weighted_sums", weighted_sums, METH_VARARGS,
+     "weighted_sums(pointers, places, values, n_rows, dim, weights, row_step, step, n, first, "
+     "last, out)"},
+    {NULL, NULL, 0, NULL}};
+
+static int exec(PyObject *module) {
+    return PyModule_AddIntConstant(module, "TILE", SD_TILE) ||
+                   PyModule_AddIntConstant(module, "STRIP", SD_STRIP)
+               ? -1
+               : 0;
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)exec}, {0, NULL}};
+
+static struct PyModuleDef module = {.m_base = PyModuleDef_HEAD_INIT,
+                                    .m_name = "sparsedevice.sparse._products",
+                                    .m_doc = "Products of sparse rows.",
+                                    .m_methods = functions,
+                                    .m_slots = slots};
+
+PyMODINIT_FUNC PyInit__products(void) { return PyModuleDef_Init(&module); }
