@@ -24,8 +24,8 @@ class MatrixFactorization(PlainRows):
     """Two tables of unit rows and a loss over a sampled catalogue, with hand-written gradients.
 
     A step costs three matrix products, users x items of the sample: scores, the users' gradient and the
-    items' gradient, by active entries where both tables are sparse (``sparsedevice.sparse.products``). Gradients
-    of items are dense in blocks, so the dense memory of a step is bounded whatever the batch.
+    items' gradient, by active entries where both tables are sparse (``sparsedevice.sparse.products``).
+    Gradients of items are dense in blocks, so the dense memory of a step is bounded whatever the batch.
 
     Attributes:
         tables: "users" and "items".

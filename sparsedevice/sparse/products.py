@@ -1,9 +1,9 @@
 """Products of a step's users and items: by active entries where both are sparse, else of dense blocks.
 
-Scores x_u · y_j and both their gradients are sums over the entries of sparse rows, a tenth or a quarter of what
-dense rows need. On a processor C computes them (``csrc/sd_products.h``), a tile of 64 columns at a time: each
-number is a sum in a fixed order, so that it has the same bits on any processor and with any number of threads.
-On other devices, and where a table is dense, rows are expanded and multiplied by torch.
+Scores x_u · y_j and both their gradients are sums over the entries of sparse rows, a tenth or a quarter of
+what dense rows need. On a processor C computes them (``csrc/sd_products.h``), a tile of 64 columns at a time:
+each number is a sum in a fixed order, so that it has the same bits on any processor and with any number of
+threads. On other devices, and where a table is dense, rows are expanded and multiplied by torch.
 """
 
 from __future__ import annotations
