@@ -4,8 +4,9 @@
 
 A step has three products of users x items of its sample: scores, the users' gradient and the items' gradient.
 Dense products of expanded rows take 3 U J d in all, whatever the sparsity: that is *performed*, by dense
-tables, on a GPU, and where more than a quarter of the entries is active; others take what is *needed*. *Needed* counts as DSL's paper (arXiv 2402.02855) and RigL's do, by active entries: a score takes
-the k entries of the item's row, and so does the users' whole gradient; the items' takes those of the user's
+tables, on a GPU, and where more than a quarter of the entries is active; others take what is *needed*.
+*Needed* counts as DSL's paper (arXiv 2402.02855) and RigL's do, by active entries: a score takes the
+k entries of the item's row, and so does the users' whole gradient; the items' takes those of the user's
 row, or d where users are dense. Inactive entries get their gradients from the same sums: growth and
 projection need no product more. ``--sparsity`` of methods that train dense tables is 0.
 """
