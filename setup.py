@@ -1,4 +1,4 @@
-"""Builds the C core and the products of training as Python extensions, and adds the Android project; the rest is in pyproject.toml."""
+"""Builds the core and the products of training, and adds the Android project; see pyproject.toml too."""
 
 import sys
 from pathlib import Path

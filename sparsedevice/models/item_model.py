@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from sparsedevice.models.lessons import Lesson, add_lesson_
-from sparsedevice.models.rows import ITEM_PROJECTION, Blocks, PlainRows, half_product
+from sparsedevice.models.rows import ITEM_PROJECTION, PlainRows, half_product
 from sparsedevice.sparse.mover import Mover
+from sparsedevice.sparse.products import Blocks
 from sparsedevice.training.config import TrainConfig
 from sparsedevice.training.optimizer import Table
 
