@@ -5,38 +5,52 @@ import java.util.List;
 
 /** Exact scoring in Java, bit for bit the C core's on the integer path; for devices that load no native library. */
 final class JavaEngine extends Engine {
-    /** Rows scored before they are compared with the best so far. */
-    private static final int CHUNK_ROWS = 1024;
-
     private final PackedFile file;
     private final Texts texts;
     private final ThreadLocal<Work> work = new ThreadLocal<Work>() {
         @Override
         protected Work initialValue() {
-            return new Work(file);
+            return new Work(file, inverses());
         }
     };
 
+    private float[] inverses;
+
     /** What one thread works in. */
-    private static final class Work {
+    private static final class Work implements Slices.Taker {
         final Query query;
         final RowReader reader;
         final Best best = new Best();
-        final float[] scores = new float[CHUNK_ROWS];
         final Slices slices;
         final Scratch.Rows history = new Scratch.Rows();
         final Scratch.Rows out = new Scratch.Rows();
 
-        Work(PackedFile file) {
+        Work(PackedFile file, float[] inverses) {
             query = new Query(file);
             reader = new RowReader(file);
-            slices = file.sliced ? new Slices(file, CHUNK_ROWS) : null;
+            slices = file.sliced ? new Slices(file, inverses) : null;
+        }
+
+        @Override
+        public float offer(float score, int row) {
+            if (Arrays.binarySearch(out.rows, 0, out.count, row) < 0) {
+                best.add(score, row);
+            }
+            return best.least;
         }
     }
 
     JavaEngine(PackedFile file, Texts texts) {
         this.file = file;
         this.texts = texts;
+    }
+
+    /** What {@link Slices} needs to know of each slice: read when the first thread asks. */
+    private synchronized float[] inverses() {
+        if (inverses == null && file.sliced) {
+            inverses = Slices.inverses(file);
+        }
+        return inverses;
     }
 
     @Override
@@ -116,40 +130,22 @@ final class JavaEngine extends Engine {
     private void scanCandidates(Scratch scratch, Work own) {
         for (int i = 0; i < scratch.candidates.count; i++) {
             int row = scratch.candidates.rows[i];
-            if (Arrays.binarySearch(own.out.rows, 0, own.out.count, row) >= 0) {
-                continue;
-            }
             float score = scoreRow(own, row);
             if (score >= own.best.least) {
-                own.best.add(score, row);
+                own.offer(score, row);
             }
         }
     }
 
-    private void scanAll(Work own) {
-        float[] scores = own.scores;
-        Best best = own.best;
-        int next = 0;
-        for (int first = 0; first < file.nItems; first += CHUNK_ROWS) {
-            int count = Math.min(file.nItems - first, CHUNK_ROWS);
-            if (!file.sliced) {
-                for (int i = 0; i < count; i++) {
-                    scores[i] = scoreRow(own, first + i);
-                }
-            } else {
-                own.slices.score(own.query, first, count, scores);
-            }
-            for (; next < own.out.count && own.out.rows[next] < first + count; next++) {
-                if (own.out.rows[next] >= first) { // below only in an unverified file
-                    scores[own.out.rows[next] - first] = Float.NaN;
-                }
-            }
-            float least = best.least;
-            for (int i = 0; i < count; i++) {
-                if (scores[i] >= least) {
-                    best.add(scores[i], first + i);
-                    least = best.least;
-                }
+    private void scanAll(final Work own) {
+        if (file.sliced) {
+            own.slices.scan(own.query, own);
+            return;
+        }
+        for (int row = 0; row < file.nItems; row++) {
+            float score = scoreRow(own, row);
+            if (score >= own.best.least) {
+                own.offer(score, row);
             }
         }
     }

@@ -7,11 +7,9 @@ import java.nio.IntBuffer;
 import java.util.Arrays;
 
 /**
- * Scores of whole slices. Entries are brought into small arrays a batch of slices at a time, four in a number:
- * compilers see through arrays, but check every single read of a mapped buffer. Belongs to one thread.
- *
- * <p>A table is read at {@code x & table.length - 1}, where it has a power of two of entries, because that needs no
- * check of the index; with checks, and bytes read one by one, a scan takes half as long again.
+ * Scans whole slices. A batch of them is brought into small arrays, four entries in a number: compilers see through
+ * arrays, but check every single read of a mapped buffer. Then each step is a loop of its own over many numbers,
+ * because a short body is what JVMs make vector instructions of. Belongs to one thread.
  */
 final class Slices {
     private static final int ROWS = PackedFile.SLICE_ROWS;
@@ -19,35 +17,68 @@ final class Slices {
     private static final int BATCH = PackedFile.MAX_BYTE_DIM;
     /** Numbers that hold one entry of each row of a slice. */
     private static final int STEP = ROWS / 4;
+    private static final int BATCH_ROWS = 1024, FOLDED_ROWS = BATCH_ROWS / 4;
     private static final int LOW = 0x0F0F0F0F, SIGNS = 0x08080808;
+    /** Floats below it, or products of some, may have lost their last bits. */
+    private static final float SMALL = 1e-30f;
+    /** A limit that every sum exceeds. */
+    private static final int NO_LIMIT = -(1 << 30);
 
     private final PackedFile file;
     private final boolean narrow;
     private final IntBuffer allColumns;
     private final IntBuffer allValues;
     private final FloatBuffer allScales;
+    private final LookUp entries;
+    /** 1 / largest scale of each slice, shared by all threads. */
+    private final float[] inverses;
     private final int[] columns;
     private final int[] values;
     private final int[] unit = new int[STEP];
-    private final int[] window = new int[PackedFile.MAX_BYTE_DIM];
-    private final float[] scales;
-    private final int[] sums;
-    private final int[] begins;
-    private final int[] steps;
+    /** Four entries of the query for each row, and four values. */
+    private final int[] four = new int[BATCH_ROWS];
+    private final int[] times = new int[BATCH_ROWS];
+    /** Sum of products of each row, less the limit of its slice. */
+    private final int[] sums = new int[BATCH_ROWS];
+    /** Below 0 where all rows that are so many apart are below their limits. */
+    private final int[] folded = new int[FOLDED_ROWS];
+    /** Rows of the batch that are not, and their scores. */
+    private final int[] rows = new int[BATCH_ROWS + 1];
+    private final float[] scores = new float[BATCH_ROWS];
+    private final int[] limits = new int[BATCH_ROWS / ROWS];
+    private final int[] begins = new int[BATCH_ROWS / ROWS];
+    private final int[] steps = new int[BATCH_ROWS / ROWS];
 
-    /** For batches of at most {@code rows} rows, a multiple of 64. */
-    Slices(PackedFile file, int rows) {
+    /** Offers rows with their scores to a list of the best. */
+    interface Taker {
+        /** Take a row if it is good enough; returns the score that rows must reach from now on. */
+        float offer(float score, int row);
+    }
+
+    /** For the slices of a file, with what {@link #inverses} gives for it. */
+    Slices(PackedFile file, float[] inverses) {
         this.file = file;
+        this.inverses = inverses;
         narrow = file.values == PackedFile.INT4;
         columns = new int[STEP * Math.max(BATCH, file.dim)];
         values = new int[columns.length];
         allColumns = section(file, PackedFile.ITEM_COLUMNS).asIntBuffer();
         allValues = section(file, PackedFile.ITEM_VALUES).asIntBuffer();
         allScales = section(file, PackedFile.ITEM_SCALES).asFloatBuffer();
-        scales = new float[rows];
-        sums = new int[rows];
-        begins = new int[rows / ROWS];
-        steps = new int[rows / ROWS];
+        entries = new LookUp(file);
+    }
+
+    /** 1 / largest scale of each slice; 0 where that is too small for exact limits. */
+    static float[] inverses(PackedFile file) {
+        float[] inverses = new float[(int) (((long) file.nItems + ROWS - 1) / ROWS)];
+        for (int slice = 0; slice < inverses.length; slice++) {
+            float largest = 0;
+            for (int row = ROWS * slice; row < Math.min(ROWS * slice + ROWS, file.nItems); row++) {
+                largest = Math.max(largest, file.f32(PackedFile.ITEM_SCALES, row));
+            }
+            inverses[slice] = largest > SMALL ? 1 / largest : 0;
+        }
+        return inverses;
     }
 
     private static ByteBuffer section(PackedFile file, int kind) {
@@ -56,37 +87,52 @@ final class Slices {
         return at.slice().order(file.data.order());
     }
 
-    /** score = (float32(sum) · row scale) · query scale: two float32 products, in this order. */
-    void score(Query query, int first, int count, float[] scores) {
-        int slices = (count + ROWS - 1) / ROWS;
-        for (int i = 0; i < slices; i++) {
-            long total = file.stored / ROWS, end = file.end(PackedFile.ITEM_POINTERS, first / ROWS + i, total);
-            begins[i] = (int) file.begin(PackedFile.ITEM_POINTERS, first / ROWS + i, total);
-            steps[i] = (int) Math.min(end - begins[i], file.dim);
+    /** Offer each row whose score may be at least what the taker asks for. */
+    void scan(Query query, Taker taker) {
+        entries.prepare(query.table);
+        float least = Float.NEGATIVE_INFINITY;
+        for (int first = 0, count; first < inverses.length; first += count) {
+            count = plan(first);
+            load(begins[0], begins[count - 1] + steps[count - 1]);
+            for (int i = count - 1; narrow && i >= 0; i--) {
+                widen(STEP * (begins[i] - begins[0]), steps[i]);
+            }
+            limit(first, count, least, query.scale);
+            for (int step = 0, upTo; (upTo = spread(step, count)) > 0; step += 4) {
+                add(sums, four, times, ROWS * upTo);
+            }
+            least = take(query, first, count, least, taker);
         }
-        for (int done = 0, last; done < slices; done = last) {
-            int begin = begins[done], end = begin + steps[done];
-            for (last = done + 1; last < slices && begins[last] == end
-                    && end + steps[last] - begin <= columns.length / STEP; last++) {
-                end += steps[last];
-            }
-            load(begin, end);
-            for (int i = last - 1; narrow && i >= done; i--) {
-                widen(STEP * (begins[i] - begin), steps[i]);
-            }
-            for (int i = done; i < last; i++) {
-                sum(query.table, STEP * (begins[i] - begin), begins[i], steps[i], ROWS * i);
-            }
-        }
-        ((Buffer) allScales).position(first);
-        allScales.get(scales, 0, count);
-        multiply(sums, scales, query.scale, scores, count);
     }
 
-    private static void multiply(int[] sums, float[] scales, float scale, float[] scores, int count) {
+    /** Begin each sum with what it lacks in the limit of its slice: a row below it scores below {@code least}. */
+    private void limit(int first, int count, float least, float scale) {
+        // A millionth is more than the three roundings of a score and that of the inverse can make.
+        double need = least > SMALL ? (double) least / scale * (1 - 1e-6) : 0;
         for (int i = 0; i < count; i++) {
-            scores[i] = (float) sums[i] * scales[i] * scale;
+            limits[i] = need > 0 ? (int) Math.min(need * inverses[first + i], 1 << 30) - 1 : NO_LIMIT;
+            Arrays.fill(sums, ROWS * i, ROWS * i + ROWS, -limits[i]);
         }
+    }
+
+    /**
+     * Begins and lengths of the slices of a batch from {@code first} on; returns their number. The first batches are
+     * small, because no row is below the limit before there is one.
+     */
+    private int plan(int first) {
+        long stored = file.stored / ROWS;
+        int count = 0, end = 0;
+        for (; count <= first && count < begins.length && first + count < inverses.length; count++) {
+            int begin = (int) file.begin(PackedFile.ITEM_POINTERS, first + count, stored);
+            int length = (int) Math.min(file.end(PackedFile.ITEM_POINTERS, first + count, stored) - begin, file.dim);
+            if (count > 0 && (begin != end || begin + length - begins[0] > columns.length / STEP)) {
+                break;
+            }
+            begins[count] = begin;
+            steps[count] = length;
+            end = begin + length;
+        }
+        return count;
     }
 
     private void load(int begin, int end) {
@@ -124,56 +170,121 @@ final class Slices {
         return four | (four & SIGNS) * 30;
     }
 
-    /** sums[to + row] = Σ value · table[column] over the {@code steps} entries of each row of the slice. */
-    private void sum(int[] table, int at, int begin, int steps, int to) {
-        Arrays.fill(sums, to, to + ROWS, 0);
-        int step = 0;
-        for (; step < (steps & ~3); step += PackedFile.BASE_STEPS, at += 4 * STEP) {
-            addQuads(columns, values, inReach(table, begin + step), at, sums, to);
+    /** Entries and values from {@code step} on, up to four of each row; returns the number of slices that have any. */
+    private int spread(int step, int count) {
+        int upTo = 0;
+        for (int i = 0; i < count; i++) {
+            int at = STEP * (begins[i] - begins[0] + step), left = steps[i] - step, to = ROWS * i;
+            if (left <= 0) {
+                Arrays.fill(times, to, to + ROWS, 0);
+                continue;
+            }
+            upTo = i + 1;
+            if (file.hasBases()) {
+                entries.move(file.base(begins[i] + step));
+            }
+            if (left >= 4) {
+                entries.replace(columns, at, four, to, ROWS);
+                System.arraycopy(values, at, times, to, ROWS);
+                continue;
+            }
+            entries.replace(columns, at, columns, at, STEP * left);
+            if (left == 3) {
+                spreadTriples(columns, values, at, four, times, to);
+            } else if (left == 2) {
+                spreadPairs(columns, values, at, four, times, to);
+            } else {
+                spreadSingles(columns, values, at, four, times, to);
+            }
         }
-        int[] rest = step < steps ? inReach(table, begin + step) : table;
-        if ((steps & 2) != 0) {
-            addPairs(columns, values, rest, at, sums, to);
-            at += 2 * STEP;
-        }
-        if ((steps & 1) != 0) {
-            addSingles(columns, values, rest, at, sums, to);
+        return upTo;
+    }
+
+    // Where a row has fewer than four entries, the others have the value 0, and any entry of the query.
+
+    private static void spreadSingles(int[] entries, int[] values, int at, int[] four, int[] times, int to) {
+        for (int i = 0; i < STEP; i++) {
+            int e = entries[at + i], v = values[at + i], row = to + 4 * i;
+            four[row] = e;
+            times[row] = v & 255;
+            four[row + 1] = e >>> 8;
+            times[row + 1] = v >>> 8 & 255;
+            four[row + 2] = e << 16;
+            times[row + 2] = v >>> 16 & 255;
+            four[row + 3] = e << 8;
+            times[row + 3] = v >>> 24;
         }
     }
 
-    /** The entries of the query that the columns of a group of steps count from. */
-    private int[] inReach(int[] table, int step) {
-        if (!file.hasBases()) {
-            return table;
-        }
-        System.arraycopy(table, file.base(step), window, 0, window.length);
-        return window;
-    }
-
-    private static void addQuads(int[] columns, int[] values, int[] t, int at, int[] sums, int to) {
-        for (int row = 0; row < ROWS; row++) {
-            int c = columns[at + row], v = values[at + row];
-            sums[to + row] += t[c & t.length - 1] * (byte) v + t[c >>> 8 & t.length - 1] * (byte) (v >> 8)
-                    + t[c >>> 16 & t.length - 1] * (byte) (v >> 16) + t[c >>> 24 & t.length - 1] * (v >> 24);
+    private static void spreadPairs(int[] entries, int[] values, int at, int[] four, int[] times, int to) {
+        for (int i = 0; i < 2 * STEP; i++) {
+            int e = entries[at + i], v = values[at + i], row = to + 2 * i;
+            four[row] = e;
+            times[row] = v & 0xFFFF;
+            four[row + 1] = e << 16;
+            times[row + 1] = v >>> 16;
         }
     }
 
-    private static void addPairs(int[] columns, int[] values, int[] t, int at, int[] sums, int to) {
-        for (int i = 0; i < ROWS / 2; i++) {
-            int c = columns[at + i], v = values[at + i];
-            sums[to + 2 * i] += t[c & t.length - 1] * (byte) v + t[c >>> 8 & t.length - 1] * (byte) (v >> 8);
-            sums[to + 2 * i + 1] += t[c >>> 16 & t.length - 1] * (byte) (v >> 16)
-                    + t[c >>> 24 & t.length - 1] * (v >> 24);
+    private static void spreadTriples(int[] entries, int[] values, int at, int[] four, int[] times, int to) {
+        for (int i = 0; i < STEP; i++) {
+            int single = entries[at + 2 * STEP + i], value = values[at + 2 * STEP + i], row = to + 4 * i;
+            int e = entries[at + 2 * i], v = values[at + 2 * i];
+            four[row] = e & 0xFFFF0000 | single >>> 16;
+            times[row] = v & 0xFFFF | (value & 255) << 16;
+            four[row + 1] = e << 16 | single >>> 24;
+            times[row + 1] = v >>> 16 | (value & 0xFF00) << 8;
+            e = entries[at + 2 * i + 1];
+            v = values[at + 2 * i + 1];
+            four[row + 2] = e & 0xFFFF0000 | single & 0xFFFF;
+            times[row + 2] = v & 0xFFFF | value & 0xFF0000;
+            four[row + 3] = e << 16 | single >>> 8 & 255;
+            times[row + 3] = v >>> 16 | value >>> 24 << 16;
         }
     }
 
-    private static void addSingles(int[] columns, int[] values, int[] t, int at, int[] sums, int to) {
-        for (int i = 0; i < ROWS / 4; i++) {
-            int c = columns[at + i], v = values[at + i], row = to + 4 * i;
-            sums[row] += t[c & t.length - 1] * (byte) v;
-            sums[row + 1] += t[c >>> 8 & t.length - 1] * (byte) (v >> 8);
-            sums[row + 2] += t[c >>> 16 & t.length - 1] * (byte) (v >> 16);
-            sums[row + 3] += t[c >>> 24 & t.length - 1] * (v >> 24);
+    /**
+     * sums[i] += the four products of bytes of entries[i] and values[i]. The product (a + b 2^16) (c + d 2^16) has
+     * a d + b c in its upper 16 bits, once half a unit is added: so one multiplication makes two. That is why entries
+     * stand in the order 2, 3, 0, 1 and values in the order 0 to 3; those at even places are multiplied first.
+     */
+    private static void add(int[] sums, int[] entries, int[] values, int count) {
+        for (int i = 0; i < count; i++) {
+            sums[i] += (((entries[i] & 0xFF00FF) - 0x800080) * ((values[i] & 0xFF00FF ^ 0x800080) - 0x800080)
+                    + 0x8000 >> 16)
+                    + (((entries[i] >>> 8 & 0xFF00FF) - 0x800080) * ((values[i] >>> 8 & 0xFF00FF ^ 0x800080) - 0x800080)
+                    + 0x8000 >> 16);
+        }
+    }
+
+    /** Offer the rows of a batch whose sum is not below the limit. */
+    private float take(Query query, int first, int count, float least, Taker taker) {
+        int n = ROWS * count, found = 0;
+        Arrays.fill(sums, n, BATCH_ROWS, -1);
+        fold(sums, folded);
+        for (int lane = 0; lane < FOLDED_ROWS; lane++) {
+            for (int row = lane; folded[lane] >= 0 && row < n; row += FOLDED_ROWS) {
+                rows[found] = row;
+                found += ~sums[row] >>> 31;
+            }
+        }
+        // All scores before the first offer: their scales are far apart, and memory brings them at one time then.
+        for (int i = 0; i < found; i++) {
+            int row = rows[i];
+            scores[i] = (float) (sums[row] + limits[row / ROWS]) * allScales.get(ROWS * first + row) * query.scale;
+        }
+        for (int i = 0; i < found; i++) {
+            int item = ROWS * first + rows[i];
+            if (scores[i] >= least && item < file.nItems) {
+                least = taker.offer(scores[i], item);
+            }
+        }
+        return least;
+    }
+
+    private static void fold(int[] sums, int[] folded) {
+        for (int i = 0; i < FOLDED_ROWS; i++) {
+            folded[i] = sums[i] & sums[i + FOLDED_ROWS] & sums[i + 2 * FOLDED_ROWS] & sums[i + 3 * FOLDED_ROWS];
         }
     }
 }
