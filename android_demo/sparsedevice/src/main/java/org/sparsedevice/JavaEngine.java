@@ -17,7 +17,7 @@ final class JavaEngine extends Engine {
     private float[] inverses;
 
     /** What one thread works in. */
-    private static final class Work implements Slices.Taker {
+    private static final class Work {
         final Query query;
         final RowReader reader;
         final Best best = new Best();
@@ -31,12 +31,10 @@ final class JavaEngine extends Engine {
             slices = file.sliced ? new Slices(file, inverses) : null;
         }
 
-        @Override
-        public float offer(float score, int row) {
-            if (Arrays.binarySearch(out.rows, 0, out.count, row) < 0) {
+        void offer(float score, int row) {
+            if (score >= best.least && Arrays.binarySearch(out.rows, 0, out.count, row) < 0) {
                 best.add(score, row);
             }
-            return best.least;
         }
     }
 
@@ -130,23 +128,17 @@ final class JavaEngine extends Engine {
     private void scanCandidates(Scratch scratch, Work own) {
         for (int i = 0; i < scratch.candidates.count; i++) {
             int row = scratch.candidates.rows[i];
-            float score = scoreRow(own, row);
-            if (score >= own.best.least) {
-                own.offer(score, row);
-            }
+            own.offer(scoreRow(own, row), row);
         }
     }
 
-    private void scanAll(final Work own) {
+    private void scanAll(Work own) {
         if (file.sliced) {
-            own.slices.scan(own.query, own);
+            own.slices.scan(own.query, own.out, own.best);
             return;
         }
         for (int row = 0; row < file.nItems; row++) {
-            float score = scoreRow(own, row);
-            if (score >= own.best.least) {
-                own.offer(score, row);
-            }
+            own.offer(scoreRow(own, row), row);
         }
     }
 

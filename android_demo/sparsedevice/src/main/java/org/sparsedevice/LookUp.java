@@ -51,26 +51,26 @@ final class LookUp {
         System.arraycopy(all, base, single, 0, single.length);
     }
 
-    /** Write the entries of {@code count} numbers of columns. */
-    void replace(int[] columns, int at, int[] entries, int to, int count) {
+    /** Replace columns by their entries. */
+    void replace(int[] numbers, int from, int to) {
         if (pairs.length > 0) {
-            replacePairs(columns, at, entries, to, count, pairs);
+            replacePairs(numbers, from, to, pairs);
         } else {
-            replaceSingles(columns, at, entries, to, count, single);
+            replaceSingles(numbers, from, to, single);
         }
     }
 
-    private static void replacePairs(int[] columns, int at, int[] entries, int to, int count, char[] t) {
-        for (int i = 0; i < count; i++) {
-            int c = columns[at + i];
-            entries[to + i] = t[c >>> 16 & t.length - 1] | t[c & t.length - 1] << 16;
+    private static void replacePairs(int[] numbers, int from, int to, char[] t) {
+        for (int i = from; i < to; i++) {
+            int c = numbers[i];
+            numbers[i] = t[c >>> 16 & t.length - 1] | t[c & t.length - 1] << 16;
         }
     }
 
-    private static void replaceSingles(int[] columns, int at, int[] entries, int to, int count, int[] t) {
-        for (int i = 0; i < count; i++) {
-            int c = columns[at + i];
-            entries[to + i] = t[c >>> 16 & t.length - 1] | t[c >>> 24 & t.length - 1] << 8
+    private static void replaceSingles(int[] numbers, int from, int to, int[] t) {
+        for (int i = from; i < to; i++) {
+            int c = numbers[i];
+            numbers[i] = t[c >>> 16 & t.length - 1] | t[c >>> 24 & t.length - 1] << 8
                     | t[c & t.length - 1] << 16 | t[c >>> 8 & t.length - 1] << 24;
         }
     }

@@ -17,7 +17,7 @@ final class Slices {
     private static final int BATCH = PackedFile.MAX_BYTE_DIM;
     /** Numbers that hold one entry of each row of a slice. */
     private static final int STEP = ROWS / 4;
-    private static final int BATCH_ROWS = 1024, FOLDED_ROWS = BATCH_ROWS / 4;
+    private static final int BATCH_ROWS = 512, FOLDED_ROWS = BATCH_ROWS / 4;
     private static final int LOW = 0x0F0F0F0F, SIGNS = 0x08080808;
     /** Floats below it, or products of some, may have lost their last bits. */
     private static final float SMALL = 1e-30f;
@@ -48,12 +48,6 @@ final class Slices {
     private final int[] limits = new int[BATCH_ROWS / ROWS];
     private final int[] begins = new int[BATCH_ROWS / ROWS];
     private final int[] steps = new int[BATCH_ROWS / ROWS];
-
-    /** Offers rows with their scores to a list of the best. */
-    interface Taker {
-        /** Take a row if it is good enough; returns the score that rows must reach from now on. */
-        float offer(float score, int row);
-    }
 
     /** For the slices of a file, with what {@link #inverses} gives for it. */
     Slices(PackedFile file, float[] inverses) {
@@ -87,21 +81,43 @@ final class Slices {
         return at.slice().order(file.data.order());
     }
 
-    /** Offer each row whose score may be at least what the taker asks for. */
-    void scan(Query query, Taker taker) {
+    /** Offer the rows that may be among the best, but none of {@code out}, which is sorted. */
+    void scan(Query query, Scratch.Rows out, Best best) {
+        int next = 0;
         entries.prepare(query.table);
-        float least = Float.NEGATIVE_INFINITY;
         for (int first = 0, count; first < inverses.length; first += count) {
             count = plan(first);
             load(begins[0], begins[count - 1] + steps[count - 1]);
             for (int i = count - 1; narrow && i >= 0; i--) {
                 widen(STEP * (begins[i] - begins[0]), steps[i]);
             }
-            limit(first, count, least, query.scale);
+            look(count);
+            limit(first, count, best.least, query.scale);
             for (int step = 0, upTo; (upTo = spread(step, count)) > 0; step += 4) {
                 add(sums, four, times, ROWS * upTo);
             }
-            least = take(query, first, count, least, taker);
+            int begin = ROWS * first, end = begin + ROWS * count;
+            for (; next < out.count && out.rows[next] < end; next++) {
+                if (out.rows[next] >= begin) { // below only in an unverified file
+                    sums[out.rows[next] - begin] = -1;
+                }
+            }
+            take(query.scale, first, count, best);
+        }
+    }
+
+    /** Put the entry of the query in place of each column. */
+    private void look(int count) {
+        if (!file.hasBases()) {
+            entries.replace(columns, 0, STEP * (begins[count - 1] + steps[count - 1] - begins[0]));
+            return;
+        }
+        for (int i = 0; i < count; i++) {
+            for (int step = 0; step < steps[i]; step += PackedFile.BASE_STEPS) {
+                int at = STEP * (begins[i] + step - begins[0]);
+                entries.move(file.base(begins[i] + step));
+                entries.replace(columns, at, at + STEP * Math.min(PackedFile.BASE_STEPS, steps[i] - step));
+            }
         }
     }
 
@@ -180,16 +196,10 @@ final class Slices {
                 continue;
             }
             upTo = i + 1;
-            if (file.hasBases()) {
-                entries.move(file.base(begins[i] + step));
-            }
             if (left >= 4) {
-                entries.replace(columns, at, four, to, ROWS);
+                System.arraycopy(columns, at, four, to, ROWS);
                 System.arraycopy(values, at, times, to, ROWS);
-                continue;
-            }
-            entries.replace(columns, at, columns, at, STEP * left);
-            if (left == 3) {
+            } else if (left == 3) {
                 spreadTriples(columns, values, at, four, times, to);
             } else if (left == 2) {
                 spreadPairs(columns, values, at, four, times, to);
@@ -258,7 +268,7 @@ final class Slices {
     }
 
     /** Offer the rows of a batch whose sum is not below the limit. */
-    private float take(Query query, int first, int count, float least, Taker taker) {
+    private void take(float scale, int first, int count, Best best) {
         int n = ROWS * count, found = 0;
         Arrays.fill(sums, n, BATCH_ROWS, -1);
         fold(sums, folded);
@@ -271,15 +281,14 @@ final class Slices {
         // All scores before the first offer: their scales are far apart, and memory brings them at one time then.
         for (int i = 0; i < found; i++) {
             int row = rows[i];
-            scores[i] = (float) (sums[row] + limits[row / ROWS]) * allScales.get(ROWS * first + row) * query.scale;
+            scores[i] = (float) (sums[row] + limits[row / ROWS]) * allScales.get(ROWS * first + row) * scale;
         }
         for (int i = 0; i < found; i++) {
             int item = ROWS * first + rows[i];
-            if (scores[i] >= least && item < file.nItems) {
-                least = taker.offer(scores[i], item);
+            if (scores[i] >= best.least && item < file.nItems) {
+                best.add(scores[i], item);
             }
         }
-        return least;
     }
 
     private static void fold(int[] sums, int[] folded) {
