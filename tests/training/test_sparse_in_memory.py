@@ -17,7 +17,7 @@ from sparsedevice.data.splits import Split
 from sparsedevice.evaluation import evaluate_run, ranking
 from sparsedevice.run import Run
 from sparsedevice.sparse.table import SparseTable
-from sparsedevice.training import TrainConfig, loop
+from sparsedevice.training import TrainConfig, fold_in, loop
 from sparsedevice.training.trainer import fit
 
 USERS, ITEMS, DIM = 24_000, 16_000, 256
@@ -56,6 +56,7 @@ def test_initialisation_training_growth_checkpoint_and_evaluation_stay_sparse(
     # Scores are users x items, not rows x columns; keep them out of the way of the measurement.
     monkeypatch.setattr(ranking, "SCORE_BYTES", 1 << 20)
     monkeypatch.setattr(loop, "VALIDATION_USERS", 50)
+    monkeypatch.setattr(fold_in, "USERS", 100)  # the arrays of a few users are those of all
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     config = TrainConfig(
         sparsity=0.97, dim=DIM, epochs=1, batch_users=32, negatives=64, delta_t=0.5, validation_every=1
