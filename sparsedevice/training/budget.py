@@ -18,7 +18,7 @@ from sparsedevice.sparse.initial import random_shape
 from sparsedevice.sparse.prune import magnitude_prune
 from sparsedevice.training.config import HISTORY_MODELS, TrainConfig
 from sparsedevice.training.fold_in import same_fold_in
-from sparsedevice.training.shape_rule import DIMS, PLAIN_SHARE, expected_recall
+from sparsedevice.training.shape_rule import DIMS, expected_recall
 
 #: A fan-in is rounded up, and its smallest entries dropped after training, where at least half of it fits.
 ROUND_UP = 0.5
@@ -50,26 +50,25 @@ def plan_shape(config: TrainConfig, split: Split) -> TrainConfig:
         raise ConfigError(
             "model 'neumf' is not packed alone, so it takes no budget; set dim and sparsity, or choose mf"
         )
+    # Steps of the loss rank as well in 24 bytes, so room is kept for a matrix only where it is asked for.
+    matrix = config.fold_in == "matrix"
     smallest: int | None = None
     best, answer = -1.0, config
     for dim in [dim for dim in DIMS if dim >= (config.hidden or 0)] if config.dim is None else (config.dim,):
         asked = replace(config, dim=dim, values=config.values or "int4")
-        one = _file_bytes(asked, split, 1)
+        one = _file_bytes(asked, split, 1, matrix=matrix)
         smallest = one if smallest is None else min(smallest, one)
         if one > budget:
             continue
         few = min(8, dim)
-        entry = max((_file_bytes(asked, split, few) - one) / max(few - 1, 1), 1e-9)
-        fits_matrix = config.fold_matrix and config.model not in HISTORY_MODELS
-        for matrix in (False, True) if fits_matrix else (False,):
-            room = budget - (_file_bytes(asked, split, 1, matrix=True) if matrix else one)
-            fan_in = min(dim, 1 + room / entry)
-            expected = expected_recall(dim, fan_in) * (1.0 if matrix else PLAIN_SHARE)
-            if room >= 0 and expected > best:
-                best = expected
-                whole = max(1, min(dim, int(fan_in + ROUND_UP)))
-                # A hair less sparse, so that rounding down gives exactly this fan-in.
-                answer = replace(asked, sparsity=max(0.0, 1 - (whole + 1e-3) / dim), fold_matrix=matrix)
+        entry = max((_file_bytes(asked, split, few, matrix=matrix) - one) / max(few - 1, 1), 1e-9)
+        fan_in = min(dim, 1 + (budget - one) / entry)
+        expected = expected_recall(dim, fan_in)
+        if expected > best:
+            best = expected
+            whole = max(1, min(dim, int(fan_in + ROUND_UP)))
+            # A hair less sparse, so that rounding down gives exactly this fan-in.
+            answer = replace(asked, sparsity=max(0.0, 1 - (whole + 1e-3) / dim), fold_matrix=matrix)
     if best < 0:
         raise ConfigError(
             f"a budget of {budget:,} bytes is too small for these {split.train.n_items:,} items: the "

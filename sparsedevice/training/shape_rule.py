@@ -13,8 +13,6 @@ MEASURED: dict[int, dict[int, float]] = {
     256: {8: 0.2245, 16: 0.2372, 24: 0.2433},
 }
 DIMS = tuple(MEASURED)
-#: What is left of the recall where the fold-in rule has no matrix (0.90 to 0.97 of it, measured with these).
-PLAIN_SHARE = 0.93
 
 
 def expected_recall(dim: int, fan_in: float) -> float:

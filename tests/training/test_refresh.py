@@ -69,8 +69,8 @@ def test_it_learns_the_new_and_the_prior_keeps_the_old(
 ) -> None:
     old, new, before = world
     settings = {"validation_every": 0}
-    after = refresh(before, new, tmp_path / "a", prior=10, epochs=10, **QUIET, settings=settings)
-    free = refresh(before, new, tmp_path / "b", prior=0, epochs=10, **QUIET, settings=settings)
+    after = refresh(before, new, tmp_path / "a", prior=10, epochs=16, **QUIET, settings=settings)
+    free = refresh(before, new, tmp_path / "b", prior=0, epochs=16, **QUIET, settings=settings)
     alone = train(new, tmp_path / "c", dim=24, sparsity=0.75, epochs=40, **QUIET, settings=SETTINGS)
     kept, lost = after.metrics["refresh"], free.metrics["refresh"]
     assert kept["new_test_recall@20_after"] > kept["new_test_recall@20_before"] + 0.05
