@@ -62,8 +62,8 @@ def check_same_run(out: Path, state: dict[str, Any], config: dict[str, Any], sou
     Args:
         out: the run folder.
         state: what ``load_checkpoint`` read.
-        config: the settings that were asked for now, as JSON.
-        source: the data that was given now.
+        config: the settings of this call, as JSON.
+        source: the data of this call.
 
     Raises:
         RunError: with the setting that differs.
