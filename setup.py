@@ -1,4 +1,4 @@
-"""Builds the core and the products of training, and adds the Android project; see pyproject.toml too."""
+"""Builds the core and the kernels of training, and adds the Android project; see pyproject.toml too."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from setuptools.command.build_py import build_py
 
 EXTENSIONS = {
     "sparsedevice.runtime._core": "sparsedevice/runtime/csrc",
-    "sparsedevice.sparse._products": "sparsedevice/sparse/csrc",
+    "sparsedevice.sparse._kernels": "sparsedevice/sparse/csrc",
 }
 # No contraction into fused multiply-adds: every backend must round in the same places.
 FLAGS = (

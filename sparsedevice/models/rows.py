@@ -15,7 +15,8 @@ from sparsedevice.sparse.products import Blocks
 from sparsedevice.sparse.shadow import ShadowTable
 from sparsedevice.sparse.table import Active
 from sparsedevice.training.batches import Batch
-from sparsedevice.training.optimizer import Table, normalise_rows, project_rows, update_rows
+from sparsedevice.training.optimizer import Table, normalise_rows, update_rows
+from sparsedevice.training.projection import project_rows
 
 # Item rows that are dense at one time in a step; never more than a quarter of the table.
 ITEM_ROWS = 4096

@@ -9,8 +9,6 @@ threads. On other devices, and where a table is dense, rows are expanded and mul
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -18,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsedevice.sparse import _products
+from sparsedevice.sparse import _kernels
 from sparsedevice.sparse.table import Active, SparseTable
+from sparsedevice.sparse.threads import in_parts
 
 # Above this share of active entries dense products are as fast.
 MOST_ACTIVE = 0.25
@@ -126,9 +125,9 @@ class SparseProducts:
         found = out.numpy()
 
         def part(first: int, last: int) -> None:
-            _products.row_products(*self._users, *self._items, self._dim, first, last, found)
+            _kernels.row_products(*self._users, *self._items, self._dim, first, last, found)
 
-        _in_parts(out.shape[1], part)
+        in_parts(_n_tiles(out.shape[1]), part)
 
     def user_gradient(self, slope: Tensor) -> Tensor:
         """Sums of the items' rows with weights ``slope`` float32[U, J]: float32[U, dim]."""
@@ -154,9 +153,9 @@ def _arrays(table: SparseTable, parts: list[Active]) -> Arrays:
 
 
 def _strips(rows: Arrays, dim: int) -> Arrays:
-    n_strips = -(-(len(rows[0]) - 1) // _products.STRIP)
+    n_strips = -(-(len(rows[0]) - 1) // _kernels.STRIP)
     strips = (np.zeros(n_strips * dim + 1, np.int64), np.zeros_like(rows[1]), np.zeros_like(rows[2]))
-    _products.strips(*rows, dim, *strips)
+    _kernels.strips(*rows, dim, *strips)
     return strips
 
 
@@ -170,29 +169,13 @@ def _weighted_sums(strips: Arrays, weights: Tensor, dim: int) -> Tensor:
     flat = weights.as_strided((extent,), (1,)).numpy()
 
     def part(first: int, last: int) -> None:
-        _products.weighted_sums(
+        _kernels.weighted_sums(
             *strips, n, dim, flat, weights.stride(0), weights.stride(1), m, first, last, found
         )
 
-    _in_parts(m, part)
+    in_parts(_n_tiles(m), part)
     return out
 
 
-def _in_parts(n: int, part: Callable[[int, int], None]) -> None:
-    """Run ``part(first, last)`` over the tiles of n columns, a part in each of torch's threads."""
-    n_tiles = -(-n // _products.TILE)
-    threads = min(torch.get_num_threads(), n_tiles)
-    ends = [n_tiles * place // threads for place in range(threads + 1)]
-    if threads == 1:
-        part(0, n_tiles)
-        return
-    # The calling thread takes the first part.
-    others = [_pool(threads - 1).submit(part, *ends[place : place + 2]) for place in range(1, threads)]
-    part(ends[0], ends[1])
-    for other in others:
-        other.result()
-
-
-@cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="products")
+def _n_tiles(n: int) -> int:
+    return -(-n // _kernels.TILE)

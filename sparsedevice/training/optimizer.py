@@ -8,7 +8,7 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from sparsedevice.sparse.table import Active, GradientHook, SparseTable
+from sparsedevice.sparse.table import Active, GradientHook
 
 
 class Table(Protocol):
@@ -118,84 +118,6 @@ def _to_theta(value: Tensor, active: Active, power: float) -> tuple[Tensor, Tens
     count = active.row_sum(torch.ones_like(theta)).clamp_(min=1)
     least = active.per_entry(0.1 * (squares / count).sqrt())
     return theta, power * theta.abs().maximum(least).pow_(power - 1), squares.sqrt()
-
-
-def project_rows(
-    table: SparseTable,
-    active: Active,
-    gradient: Tensor,
-    lr: float,
-    *,
-    explore: float,
-    blocks: int = 1,
-    beta1: float = 0.9,
-    beta2: float = 0.99,
-) -> None:
-    """One Adam step on whole rows, which are then cut back to their largest entries.
-
-    This is iterative hard thresholding (Blumensath and Davies, arXiv 0805.0510) on unit rows. The batch's
-    rows are dense while their gradient is computed, so the inactive entries' gradient costs nothing more.
-    Active entries step by their first moment; inactive ones, which have none, by ``explore`` times their
-    gradient of this step. Each row keeps its number of entries. As the step length decays the shape comes to
-    rest by itself.
-
-    Args:
-        table: updated in place: columns too.
-        active: the entries of the rows; a row must not repeat.
-        gradient: dense gradient of those rows, float32[r, dim].
-        lr: length of a step when gradients agree.
-        explore: weight of inactive entries' gradient, 0 to 1.
-        blocks: equal ranges of columns that each row keeps the same number of entries in.
-        beta1: decay of the first moment.
-        beta2: decay of the second moment.
-    """
-    block = table.expand(active)
-    tangent = gradient - (gradient * block).sum(1, keepdim=True) * block
-    grad = tangent.view(-1)[active.flat]
-    moment = active.take(table.first).mul_(beta1).add_(grad, alpha=1 - beta1)
-    second = table.second[active.rows].mul_(beta2).add_(active.row_sum(grad * grad), alpha=1 - beta2)
-    count = table.updates[active.rows] + 1
-    table.second[active.rows] = second
-    table.updates[active.rows] = count
-    exponent = count.to(torch.float32)
-    norm = (second / (1 - beta2**exponent)).sqrt_()
-    # A row of one entry has no tangent among its active entries; the rest then sets the scale.
-    norm = norm.maximum(0.1 * tangent.norm(dim=1)).add_(1e-12)
-    tangent *= explore
-    tangent.view(-1)[active.flat] = moment / active.per_entry(1 - beta1**exponent)
-    block -= (lr / norm)[:, None] * tangent
-    moments = torch.zeros_like(block)
-    moments.view(-1)[active.flat] = moment
-    lengths = None if active.width else torch.bincount(active.local, minlength=active.rows.numel())
-    if blocks > 1:
-        kept = largest_columns(block.abs().view(-1, table.dim // blocks), active.width // blocks, None)
-    else:
-        kept = largest_columns(block.abs(), active.width, lengths)
-    value = block.view(-1)[kept]
-    value /= active.per_entry(active.row_sum(value * value).sqrt_().clamp_(min=1e-12))
-    active.put(table.columns, (kept % table.dim).to(table.columns.dtype))
-    active.put(table.values, value)
-    active.put(table.first, moments.view(-1)[kept])
-
-
-def largest_columns(magnitude: Tensor, width: int, lengths: Tensor | None) -> Tensor:
-    """Flat positions of each row's largest entries, ascending, int64[sum].
-
-    Args:
-        magnitude: float32[r, dim].
-        width: entries to keep in every row, where ``lengths`` is None.
-        lengths: entries to keep in each row, int64[r].
-    """
-    n_rows, dim = magnitude.shape
-    first = torch.arange(n_rows, device=magnitude.device)[:, None] * dim
-    if lengths is None:
-        columns = torch.topk(magnitude, width, dim=1, sorted=False).indices
-        return (columns.sort(dim=1).values + first).view(-1)
-    longest = int(lengths.max())
-    columns = torch.topk(magnitude, longest, dim=1).indices
-    beyond = torch.arange(longest, device=magnitude.device) >= lengths[:, None]
-    columns = columns.masked_fill(beyond, dim).sort(dim=1).values
-    return (columns + first)[columns < dim]
 
 
 def normalise_rows(table: Table, rows: Tensor) -> None:

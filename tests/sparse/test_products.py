@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparsedevice.sparse import _products
+from sparsedevice.sparse import _kernels
 from sparsedevice.sparse.initial import random_shape
 from sparsedevice.sparse.products import DenseProducts, SparseProducts, products_of
 from sparsedevice.sparse.table import SparseTable
@@ -57,6 +57,6 @@ def test_dense_rows_and_full_ones_are_multiplied_densely() -> None:
 def test_arrays_that_do_not_fit_are_refused() -> None:
     pointers, columns, values = np.array([0, 1]), np.array([9], np.uint16), np.ones(1, np.float32)
     with pytest.raises(ValueError, match="do not fit"):
-        _products.row_products(
+        _kernels.row_products(
             pointers, columns, values, pointers, columns, values, 8, 0, 1, np.zeros((1, 1), np.float32)
         )

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import scipy.sparse
 import torch
 
 from sparsedevice.sparse.dense import DenseTable
-from sparsedevice.sparse.initial import block_shape, random_shape
+from sparsedevice.sparse.initial import random_shape
 from sparsedevice.sparse.table import SparseTable
-from sparsedevice.training.optimizer import normalise_rows, project_rows, update_rows
+from sparsedevice.training.optimizer import normalise_rows, update_rows
 
 
 def test_sparse_and_dense_tables_take_the_same_steps() -> None:
@@ -51,35 +50,6 @@ def test_normalise_leaves_zero_rows() -> None:
     assert table.values.tolist() == [0.6000000238418579, 0.800000011920929, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("fan_in", [3, None])
-def test_projection_is_hard_thresholding_of_the_dense_step(fan_in: int | None) -> None:
-    """Against the same step on dense rows, in numpy, for equal and for unequal rows."""
-    lengths = np.full(5, fan_in) if fan_in else np.array([1, 4, 2, 6, 3])
-    table = SparseTable.from_csr(random_shape(lengths, 9, np.random.default_rng(3)))
-    rows = torch.tensor([0, 2, 3])
-    before = table.to_csr().toarray()[rows.numpy()]
-    gradient = torch.randn(3, 9, generator=torch.Generator().manual_seed(5))
-    project_rows(table, table.active(rows), gradient, 0.7, explore=0.4)
-
-    tangent = gradient.numpy() - (gradient.numpy() * before).sum(1, keepdims=True) * before
-    norm = np.sqrt(((tangent * (before != 0)) ** 2).sum(1, keepdims=True))
-    norm = np.maximum(norm, 0.1 * np.linalg.norm(tangent, axis=1, keepdims=True))
-    stepped = before - 0.7 / norm * tangent * np.where(before != 0, 1.0, 0.4)
-    expected = np.zeros_like(stepped)
-    for place, length in enumerate(lengths[rows.numpy()]):
-        kept = np.argsort(-np.abs(stepped[place]))[:length]
-        expected[place, kept] = stepped[place, kept] / np.linalg.norm(stepped[place, kept])
-    csr = table.to_csr()
-    csr.check_format(full_check=True)
-    assert csr.has_sorted_indices
-    np.testing.assert_allclose(csr.toarray()[rows.numpy()], expected, atol=1e-5)
-    np.testing.assert_array_equal(np.diff(csr.indptr), lengths)
-    # First moments: a tenth of the gradient where the entry was active, zero where it is new.
-    csr.data = table.first.numpy()
-    moments = np.where((before != 0) & (expected != 0), 0.1 * tangent, 0.0)
-    np.testing.assert_allclose(csr.toarray()[rows.numpy()], moments, atol=1e-6)
-
-
 def test_powerpropagation_steps_on_theta() -> None:
     """A step on w = θ|θ| is a step of the plain optimiser on θ, with the gradient that autograd finds."""
     torch.manual_seed(3)
@@ -110,20 +80,3 @@ def test_powerpropagation_lets_new_entries_leave_zero() -> None:
     active = table.active(torch.tensor([0]))
     update_rows(table, active, torch.tensor([[0.0, 0.0, 0.0, 1.0]]), 0.1, unit_rows=True)
     assert table.values[2] < 0
-
-
-@pytest.mark.parametrize("blocks", [1, 2, 4])
-def test_projection_keeps_each_block_s_number_of_entries(blocks: int) -> None:
-    generator = np.random.default_rng(0)
-    lengths = np.full(20, 4, np.int64)
-    shape = block_shape(random_shape(lengths, 16, generator), blocks, 4 // blocks, generator)
-    table = SparseTable.from_csr(shape)
-    torch.manual_seed(0)
-    rows = torch.arange(20)
-    before = table.columns.clone()
-    for _ in range(5):
-        project_rows(table, table.active(rows), torch.randn(20, 16), 0.5, explore=1.0, blocks=blocks)
-        column = table.columns.view(20, 4).long()
-        counts = torch.zeros(20, blocks).scatter_add_(1, column // (16 // blocks), torch.ones(20, 4))
-        assert (counts == 4 // blocks).all()
-    assert (table.columns != before).any()

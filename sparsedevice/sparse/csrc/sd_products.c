@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define LINE 16u /* floats in a line of a cache: what is transposed at a time */
+
 void sd_to_strips(const sd_rows *rows, sd_strips *strips) {
     int64_t *at =
         strips->pointers + 1; /* counts, then where each list begins, then where it ends */
@@ -142,9 +144,10 @@ void sd_weighted_sums(const sd_strips *strips, uint64_t n_rows, uint32_t dim, co
                 for (uint64_t r = 0; r < rows; r++)
                     memcpy(scratch + r * SD_TILE, own + r * row_step, sizeof(float) * width);
             else
-                for (uint32_t t = 0; t < width; t++)
-                    for (uint64_t r = 0; r < rows; r++)
-                        scratch[r * SD_TILE + t] = own[r * row_step + t * step];
+                for (uint64_t r0 = 0; r0 < rows; r0 += LINE)
+                    for (uint32_t t = 0; t < width; t++)
+                        for (uint64_t r = r0; r < rows && r < r0 + LINE; r++)
+                            scratch[r * SD_TILE + t] = own[r * row_step + t * step];
             job job = {strips->pointers + strip * dim,
                        strips->rows,
                        strips->values,

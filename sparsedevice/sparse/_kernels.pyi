@@ -41,3 +41,20 @@ def weighted_sums(
     out: Any,
     /,
 ) -> None: ...
+def project_rows(
+    columns: Any,
+    values: Any,
+    first: Any,
+    second: Any,
+    dim: int,
+    n_parts: int,
+    rows: Any,
+    gradient: Any,
+    bias1: Any,
+    bias2: Any,
+    lr: float,
+    explore: float,
+    beta1: float,
+    beta2: float,
+    /,
+) -> None: ...

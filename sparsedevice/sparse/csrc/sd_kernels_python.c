@@ -1,8 +1,10 @@
-/* Products of sparse rows as a Python extension: arrays come as buffers, and are checked. */
+/* Products and projections of sparse rows as a Python extension: arrays come as buffers, and are
+ * checked. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include "sd_products.h"
+#include "sd_project.h"
 
 /* Memory for n floats, at a multiple of 64 bytes in *base, which is to be freed. */
 static float *new_scratch(size_t n, void **base) {
@@ -138,7 +140,70 @@ static PyObject *weighted_sums(PyObject *Py_UNUSED(module), PyObject *args) {
     return answer;
 }
 
+/* Whether each of n rows is one of the table, and their columns are. */
+static int rows_fit(const sd_table *table, uint64_t n_rows, const int64_t *rows, uint64_t n) {
+    int fit = 1;
+    for (uint64_t i = 0; fit && i < n; i++) {
+        fit = rows[i] >= 0 && (uint64_t)rows[i] < n_rows;
+        uint64_t start = fit ? (uint64_t)rows[i] * table->width : 0;
+        for (uint64_t e = start; fit && e < start + table->width; e++)
+            fit = table->column_bytes == 1   ? ((uint8_t *)table->columns)[e] < table->dim
+                  : table->column_bytes == 2 ? ((uint16_t *)table->columns)[e] < table->dim
+                                             : ((uint32_t *)table->columns)[e] < table->dim;
+    }
+    return fit;
+}
+
+/* project_rows(columns, values, first, second, dim, n_parts, rows, gradient, bias1, bias2, lr,
+ * explore, beta1, beta2). */
+static PyObject *project_rows(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer b[8];
+    Py_ssize_t dim, n_parts;
+    sd_step step;
+    if (!PyArg_ParseTuple(args, "w*w*w*w*nny*y*y*y*ffff", &b[0], &b[1], &b[2], &b[3], &dim,
+                          &n_parts, &b[4], &b[5], &b[6], &b[7], &step.lr, &step.explore,
+                          &step.beta1, &step.beta2))
+        return NULL;
+    PyObject *answer = NULL;
+    void *base = NULL;
+    float *scratch = NULL;
+    uint64_t n_rows = (uint64_t)b[3].len / 4, n = (uint64_t)b[4].len / 8;
+    uint64_t n_entries = (uint64_t)b[1].len / 4;
+    int fit = dim >= 1 && (uint64_t)dim <= SD_WIDEST_PROJECTED && n_rows && n_entries &&
+              n_entries % n_rows == 0 && n_entries / n_rows <= (uint64_t)dim;
+    sd_table table = {.columns = b[0].buf,
+                      .column_bytes = fit ? (uint32_t)((uint64_t)b[0].len / n_entries) : 0,
+                      .values = b[1].buf,
+                      .first = b[2].buf,
+                      .second = b[3].buf,
+                      .dim = (uint32_t)dim,
+                      .width = fit ? (uint32_t)(n_entries / n_rows) : 0,
+                      .n_parts = (uint32_t)n_parts};
+    fit = fit && n_parts >= 1 && n_parts <= dim && dim % n_parts == 0 &&
+          table.width % table.n_parts == 0 && b[2].len == b[1].len &&
+          (uint64_t)b[0].len == n_entries * table.column_bytes &&
+          (table.column_bytes == 1 || table.column_bytes == 2 || table.column_bytes == 4) &&
+          (uint64_t)b[5].len == 4 * n * (uint64_t)dim && (uint64_t)b[6].len == 4 * n &&
+          b[7].len == b[6].len && rows_fit(&table, n_rows, b[4].buf, n);
+    if (!fit) {
+        refuse();
+    } else if (!(scratch = new_scratch(SD_PROJECT_SCRATCH(dim), &base))) {
+        PyErr_NoMemory();
+    } else {
+        Py_BEGIN_ALLOW_THREADS;
+        sd_project_rows(&table, b[4].buf, n, b[5].buf, b[6].buf, b[7].buf, &step, scratch);
+        Py_END_ALLOW_THREADS;
+        answer = Py_NewRef(Py_None);
+    }
+    PyMem_RawFree(base);
+    release(b, 8);
+    return answer;
+}
+
 static PyMethodDef functions[] = {
+    {"project_rows", project_rows, METH_VARARGS,
+     "project_rows(columns, values, first, second, dim, n_parts, rows, gradient, bias1, bias2, lr, "
+     "explore, beta1, beta2)"},
     {"row_products", row_products, METH_VARARGS,
      "row_products(pointers, columns, values, pointers, columns, values, dim, first, last, out)"},
     {"strips", strips, METH_VARARGS,
@@ -158,9 +223,9 @@ static int exec(PyObject *module) {
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)exec}, {0, NULL}};
 
 static struct PyModuleDef module = {.m_base = PyModuleDef_HEAD_INIT,
-                                    .m_name = "sparsedevice.sparse._products",
-                                    .m_doc = "Products of sparse rows.",
+                                    .m_name = "sparsedevice.sparse._kernels",
+                                    .m_doc = "Products and projections of sparse rows.",
                                     .m_methods = functions,
                                     .m_slots = slots};
 
-PyMODINIT_FUNC PyInit__products(void) { return PyModuleDef_Init(&module); }
+PyMODINIT_FUNC PyInit__kernels(void) { return PyModuleDef_Init(&module); }
