@@ -10,10 +10,10 @@ from torch import Tensor
 
 from sparsedevice.packing.fold_in import FoldIn
 from sparsedevice.packing.pair_network import PairNetwork
+from sparsedevice.sparse.active import Active
 from sparsedevice.sparse.mover import Mover, ShapeMover
 from sparsedevice.sparse.products import Blocks
 from sparsedevice.sparse.shadow import ShadowTable
-from sparsedevice.sparse.table import Active
 from sparsedevice.training.batches import Batch
 from sparsedevice.training.optimizer import Table, normalise_rows, update_rows
 from sparsedevice.training.projection import project_rows

@@ -7,7 +7,8 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from sparsedevice.sparse.table import Active, GradientHook
+from sparsedevice.sparse.active import Active
+from sparsedevice.sparse.table import GradientHook
 
 
 class DenseTable:
@@ -90,10 +91,7 @@ class DenseTable:
 
     def active(self, rows: Tensor) -> Active:
         """All entries of ``rows`` (int64[r])."""
-        columns = torch.arange(self.dim, device=self.device)
-        entry = (rows[:, None] * self.dim + columns).reshape(-1)
-        local = torch.repeat_interleave(torch.arange(rows.numel(), device=self.device), self.dim)
-        return Active(entry, local, torch.arange(entry.numel(), device=self.device), rows, self.dim)
+        return Active(rows, self.dim, None, None, self.dim)
 
     def expand(self, active: Active) -> Tensor:
         """The rows as a block float32[n_rows asked for, dim]."""

@@ -14,9 +14,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sparsedevice.sparse.active import Active
 from sparsedevice.sparse.schedule import cubic_lengths
 from sparsedevice.sparse.shadow import ShadowTable, largest_in_rows, largest_in_table, unit_pull_back
-from sparsedevice.sparse.table import Active
 
 MASK_PERIOD = 16
 

@@ -23,9 +23,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sparsedevice.sparse.active import Active
 from sparsedevice.sparse.schedule import Schedule
 from sparsedevice.sparse.shadow import ShadowTable, largest_in_table, unit_pull_back
-from sparsedevice.sparse.table import Active, SparseTable, column_dtype
+from sparsedevice.sparse.table import SparseTable, column_dtype
 
 SHIFT_PERIOD = 16
 DECAY = 0.99

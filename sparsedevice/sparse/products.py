@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparsedevice.sparse import _kernels
-from sparsedevice.sparse.table import Active, SparseTable
+from sparsedevice.sparse.active import Active
+from sparsedevice.sparse.table import SparseTable
 from sparsedevice.sparse.threads import in_parts
 
 # Above this share of active entries dense products are as fast.

@@ -9,8 +9,8 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
+from sparsedevice.sparse.active import Active
 from sparsedevice.sparse.dense import DenseTable
-from sparsedevice.sparse.table import Active
 
 ROWS_PER_BLOCK = 4096
 

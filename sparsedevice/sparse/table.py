@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse
@@ -11,53 +10,7 @@ import torch
 from torch import Tensor
 
 from sparsedevice.errors import ConfigError
-
-
-class Active(NamedTuple):
-    """The active entries of some rows of a table.
-
-    Attributes:
-        entry: position of each entry in ``table.values``, int64[m].
-        local: which of the asked rows each entry belongs to, int64[m], ascending.
-        flat: position of each entry in the dense block of the asked rows, ``local * dim + column``, int64[m].
-        rows: the rows asked for, int64[r].
-        width: entries of each row where all rows of the table have the same number, else 0.
-    """
-
-    entry: Tensor
-    local: Tensor
-    flat: Tensor
-    rows: Tensor
-    width: int
-
-    def row_sum(self, values: Tensor) -> Tensor:
-        """Sum of one number per entry over each asked row, float32[r]."""
-        if self.width:
-            return values.view(-1, self.width).sum(1)
-        return torch.zeros(self.rows.numel(), device=values.device).index_add_(0, self.local, values)
-
-    def per_entry(self, values: Tensor) -> Tensor:
-        """One number per asked row, repeated for each of its entries, float32[m]."""
-        if self.width:
-            return values[:, None].expand(-1, self.width).reshape(-1)
-        return values[self.local]
-
-    def take(self, numbers: Tensor) -> Tensor:
-        """What the entries have of one number for each entry of the table [nnz]: a copy, [m].
-
-        Rows of the same length are copied as rows, in a third of the time.
-        """
-        if self.width:
-            return numbers.view(-1, self.width).index_select(0, self.rows).view(-1)
-        return numbers[self.entry]
-
-    def put(self, numbers: Tensor, new: Tensor) -> None:
-        """Write what ``take`` reads; ``new`` is [m]."""
-        if self.width:
-            numbers.view(-1, self.width).index_copy_(0, self.rows, new.view(-1, self.width))
-        else:
-            numbers[self.entry] = new
-
+from sparsedevice.sparse.active import Active
 
 # Sees, and may change, the dense gradient float32[r, dim] of rows before they are updated.
 GradientHook = Callable[[Active, Tensor], None]
@@ -169,16 +122,7 @@ class SparseTable:
 
     def active(self, rows: Tensor) -> Active:
         """The active entries of ``rows`` (int64[r]), in the order of ``rows``."""
-        if self.width:
-            entry = (rows[:, None] * self.width + torch.arange(self.width, device=self.device)).view(-1)
-            local = torch.arange(rows.numel(), device=self.device)[:, None].expand(-1, self.width).reshape(-1)
-            return Active(entry, local, local * self.dim + self.columns[entry].long(), rows, self.width)
-        start = self.row_start[rows]
-        length = self.row_start[rows + 1] - start
-        end = length.cumsum(0)
-        local = torch.repeat_interleave(torch.arange(rows.numel(), device=self.device), length)
-        entry = torch.arange(local.numel(), device=self.device) + (start - end + length)[local]
-        return Active(entry, local, local * self.dim + self.columns[entry].long(), rows, 0)
+        return Active(rows, self.dim, self.row_start, self.columns, self.width)
 
     def expand(self, active: Active) -> Tensor:
         """The rows as a dense block float32[n_rows asked for, dim]."""

@@ -8,7 +8,8 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from sparsedevice.sparse.table import Active, GradientHook
+from sparsedevice.sparse.active import Active
+from sparsedevice.sparse.table import GradientHook
 
 
 class Table(Protocol):
@@ -63,7 +64,7 @@ def update_rows(
         beta1: decay of the first moment.
         beta2: decay of the second moment.
     """
-    grad = gradient.reshape(-1)[active.flat]
+    grad = active.of_block(gradient)
     update_entries(table, active, grad, lr, unit_rows=unit_rows, beta1=beta1, beta2=beta2)
 
 

@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparsedevice.sparse.table import Active, SparseTable
+from sparsedevice.sparse.active import Active
+from sparsedevice.sparse.table import SparseTable
 from sparsedevice.training.optimizer import Table
 
 
@@ -81,7 +82,7 @@ class Curvature:
         table.gradient_hook = self._observe
 
     def _observe(self, active: Active, gradient: Tensor) -> None:
-        grad = gradient.reshape(-1)[active.flat]
+        grad = active.of_block(gradient)
         values = self._table.values[active.entry]
         # Rows have length 1: only the part along the sphere moves them.
         grad = grad - active.per_entry(active.row_sum(grad * values)) * values

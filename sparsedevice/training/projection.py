@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from sparsedevice.sparse import _kernels
-from sparsedevice.sparse.table import Active, SparseTable
+from sparsedevice.sparse.active import Active
+from sparsedevice.sparse.table import SparseTable
 from sparsedevice.sparse.threads import in_parts
 
 # Rows that one call of C works on.
@@ -75,7 +76,7 @@ def project_in_torch(table: SparseTable, active: Active, gradient: Tensor, step:
     bias1, bias2, lr, explore, beta1, beta2, blocks = step
     block = table.expand(active)
     tangent = gradient - (gradient * block).sum(1, keepdim=True) * block
-    grad = tangent.view(-1)[active.flat]
+    grad = active.of_block(tangent)
     moment = active.take(table.first).mul_(beta1).add_(grad, alpha=1 - beta1)
     second = table.second[active.rows].mul_(beta2).add_(active.row_sum(grad * grad), alpha=1 - beta2)
     table.second[active.rows] = second
