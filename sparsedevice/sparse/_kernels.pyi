@@ -58,3 +58,15 @@ def project_rows(
     beta2: float,
     /,
 ) -> None: ...
+def softmax_rows(
+    scores: Any,
+    log_inclusion: Any,
+    starts: Any,
+    columns: Any,
+    temperature: float,
+    temperature2: float,
+    tops: Any,
+    rests: Any,
+    positives: Any,
+    /,
+) -> None: ...

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# Scores worked on at a time on a processor, 1 MB: they stay in its cache from the first pass to the last.
-SCORES_PER_BLOCK = 1 << 18
+from sparsedevice.sparse import _kernels
+from sparsedevice.sparse.threads import in_parts
 
 
 def softmax_loss_(
@@ -46,19 +46,49 @@ def softmax_loss_(
     Returns:
         The summed loss of all positives, in nats.
     """
-    n_users, n_items = scores.shape
-    n_rows = max(1, SCORES_PER_BLOCK // n_items) if scores.device.type == "cpu" else n_users
-    starts = torch.arange(0, n_users, n_rows, device=user.device)
-    ends = [*torch.searchsorted(user, starts).tolist(), user.numel()]
-    loss = 0.0
-    for place, start in enumerate(range(0, n_users, n_rows)):
-        own = slice(ends[place], ends[place + 1])
-        block = scores[start : start + n_rows]
-        loss += _block_loss_(block, user[own] - start, column[own], log_inclusion, temperature, temperature2)
-    return loss
+    if scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.is_contiguous():
+        return _rows_in_c_(scores, user, column, log_inclusion, temperature, temperature2)
+    return _rows_in_torch_(scores, user, column, log_inclusion, temperature, temperature2)
 
 
-def _block_loss_(
+def _rows_in_c_(
+    scores: Tensor,
+    user: Tensor,
+    column: Tensor,
+    log_inclusion: Tensor,
+    temperature: float,
+    temperature2: float | None,
+) -> float:
+    """Row by row, which stays in the processor's cache (``sparse/csrc/sd_softmax.h``)."""
+    n_users = scores.shape[0]
+    starts = torch.searchsorted(user, torch.arange(n_users + 1))
+    top, rest, positive = torch.empty(n_users), torch.empty(n_users), torch.empty(user.numel())
+    tops, rests, positives, first = (tensor.numpy() for tensor in (top, rest, positive, starts))
+    all_scores, columns, log_inclusions = scores.numpy(), column.numpy(), log_inclusion.numpy()
+
+    def part(start: int, stop: int) -> None:
+        own = slice(start, stop)
+        chosen = slice(first[start], first[stop])
+        _kernels.softmax_rows(
+            all_scores[own],
+            log_inclusions,
+            first[start : stop + 1] - first[start],
+            columns[chosen],
+            temperature,
+            temperature2 or 0.0,
+            tops[own],
+            rests[own],
+            positives[chosen],
+        )
+
+    in_parts(n_users, part)
+    if temperature2 is not None:
+        return float((temperature2 * (rest.log() + top)[user] - positive).sum())
+    shifted = positive - top[user]
+    return float(((shifted.exp() + rest[user]).log() - shifted).sum())
+
+
+def _rows_in_torch_(
     scores: Tensor,
     user: Tensor,
     column: Tensor,

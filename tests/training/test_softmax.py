@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from sparsedevice.sparse import _kernels
 from sparsedevice.training.softmax import softmax_loss_
 
 
@@ -44,3 +46,54 @@ def test_large_scores_stay_finite() -> None:
     assert math.isfinite(loss)
     assert loss == pytest.approx(800, rel=1e-3)
     assert torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("t2", [None, 1.25])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 15), (70, 333), (5, 4096)])
+def test_rows_in_single_precision_are_those_of_double(t2: float | None, shape: tuple[int, int]) -> None:
+    """The processor's kernel against torch, the same bits with any number of threads; some users have no item."""
+    generator = torch.Generator().manual_seed(shape[1])
+    scores = torch.rand(shape, generator=generator) * 2 - 1
+    taken = torch.rand(shape, generator=generator) < 0.1
+    user, column = torch.nonzero(taken, as_tuple=True)
+    log_inclusion = torch.log(torch.rand(shape[1], generator=generator) * 0.9 + 0.1)
+    wanted = scores.double()
+    settings = {"temperature": 0.1, "temperature2": t2}
+    expected = softmax_loss_(wanted, user, column, log_inclusion.double(), **settings)
+    found = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            own = scores.clone()
+            found.append((own, softmax_loss_(own, user, column, log_inclusion, **settings)))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0][0], found[1][0])
+    assert found[0][1] == pytest.approx(expected, rel=1e-5)
+    torch.testing.assert_close(found[0][0].double(), wanted, rtol=2e-5, atol=1e-7)
+
+
+def test_a_score_that_is_not_a_number_shows_in_the_loss() -> None:
+    scores = torch.zeros(2, 3)
+    scores[1, 2] = torch.nan
+    loss = softmax_loss_(
+        scores, torch.tensor([0, 1]), torch.tensor([1, 2]), torch.zeros(3), temperature=0.1, temperature2=1.2
+    )
+    assert math.isnan(loss)
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    scores, log_inclusion = np.zeros((2, 3), np.float32), np.zeros(3, np.float32)
+    of_users, of_positives = np.zeros(2, np.float32), np.zeros(1, np.float32)
+
+    def call(starts: list[int], column: int, inclusion: np.ndarray = log_inclusion) -> None:
+        arrays = (scores, inclusion, np.array(starts), np.array([column]))
+        _kernels.softmax_rows(*arrays, 0.1, 0.0, of_users, of_users.copy(), of_positives)
+
+    call([0, 1, 1], 2)
+    for starts, column in (([0, 1, 1], 3), ([0, 1, 1], -1), ([0, 2, 1], 0), ([1, 1, 1], 0), ([0, 1], 0)):
+        with pytest.raises(ValueError, match="do not fit"):
+            call(starts, column)
+    with pytest.raises(ValueError, match="do not fit"):
+        call([0, 1, 1], 2, log_inclusion[:2].copy())

@@ -1,10 +1,11 @@
-/* Products and projections of sparse rows as a Python extension: arrays come as buffers, and are
+/* Kernels of training as a Python extension: arrays come as buffers, and are
  * checked. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
 #include "sd_products.h"
 #include "sd_project.h"
+#include "sd_softmax.h"
 
 /* Memory for n floats, at a multiple of 64 bytes in *base, which is to be freed. */
 static float *new_scratch(size_t n, void **base) {
@@ -200,7 +201,43 @@ static PyObject *project_rows(PyObject *Py_UNUSED(module), PyObject *args) {
     return answer;
 }
 
+/* softmax_rows(scores, log_inclusion, starts, columns, temperature, temperature2, tops, rests,
+ * positives). */
+static PyObject *softmax_rows(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer b[7];
+    sd_softmax softmax = {0};
+    if (!PyArg_ParseTuple(args, "w*y*y*y*ffw*w*w*", &b[0], &b[1], &b[2], &b[3],
+                          &softmax.temperature, &softmax.temperature2, &b[4], &b[5], &b[6]))
+        return NULL;
+    PyObject *answer = NULL;
+    const int64_t *starts = b[2].buf, *columns = b[3].buf;
+    const int64_t n = b[4].len / 4, n_items = b[1].len / 4, n_positives = b[3].len / 8;
+    int fit = n_items > 0 && b[0].len == 4 * n * n_items && b[2].len == 8 * (n + 1) &&
+              b[5].len == b[4].len && b[6].len == 4 * n_positives && softmax.temperature > 0 &&
+              starts[0] == 0 && starts[n] == n_positives;
+    for (int64_t i = 0; fit && i < n; i++)
+        fit = starts[i] <= starts[i + 1];
+    for (int64_t p = 0; fit && p < n_positives; p++)
+        fit = columns[p] >= 0 && columns[p] < n_items;
+    if (!fit) {
+        refuse();
+    } else {
+        softmax.n_items = (uint64_t)n_items;
+        softmax.log_inclusion = b[1].buf;
+        softmax.columns = columns;
+        Py_BEGIN_ALLOW_THREADS;
+        sd_softmax_rows(&softmax, b[0].buf, (uint64_t)n, starts, b[4].buf, b[5].buf, b[6].buf);
+        Py_END_ALLOW_THREADS;
+        answer = Py_NewRef(Py_None);
+    }
+    release(b, 7);
+    return answer;
+}
+
 static PyMethodDef functions[] = {
+    {"softmax_rows", softmax_rows, METH_VARARGS,
+     "softmax_rows(scores, log_inclusion, starts, columns, temperature, temperature2, tops, rests, "
+     "positives)"},
     {"project_rows", project_rows, METH_VARARGS,
      "project_rows(columns, values, first, second, dim, n_parts, rows, gradient, bias1, bias2, lr, "
      "explore, beta1, beta2)"},
@@ -224,7 +261,7 @@ static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)exec}, {0, NULL}};
 
 static struct PyModuleDef module = {.m_base = PyModuleDef_HEAD_INIT,
                                     .m_name = "sparsedevice.sparse._kernels",
-                                    .m_doc = "Products and projections of sparse rows.",
+                                    .m_doc = "Kernels of training.",
                                     .m_methods = functions,
                                     .m_slots = slots};
 

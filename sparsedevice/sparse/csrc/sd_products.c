@@ -27,7 +27,7 @@ void sd_to_strips(const sd_rows *rows, sd_strips *strips) {
 }
 
 /* sums[row] (+)= sum of values[e] * tile[at[e]] over the row's entries, SD_TILE numbers each. */
-typedef struct job {
+typedef struct sd_job {
     const int64_t *pointers;
     const uint16_t *at;
     const float *values;
@@ -36,7 +36,7 @@ typedef struct job {
     float *sums;
     uint64_t step; /* between sums of one row and of the next */
     int add;
-} job;
+} sd_job;
 
 #if defined(__GNUC__)
 typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
@@ -44,7 +44,7 @@ typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 /* A macro, since vectors are cut to the width of the function that they are written in before that
  * is inlined. */
 #define ADD_ROWS(name, target)                                                                     \
-    target static void name(const job *job) {                                                      \
+    target static void name(const sd_job *job) {                                                   \
         for (uint64_t row = 0; row < job->n; row++) {                                              \
             lanes *sums = (lanes *)(void *)(job->sums + row * job->step);                          \
             const lanes *tile = (const lanes *)(const void *)job->tile;                            \
@@ -71,7 +71,7 @@ typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 
 ADD_ROWS(add_rows, )
 #else
-static void add_rows(const job *job) {
+static void add_rows(const sd_job *job) {
     for (uint64_t row = 0; row < job->n; row++) {
         float *sums = job->sums + row * job->step, own[SD_TILE] = {0};
         if (job->add)
@@ -88,7 +88,7 @@ static void add_rows(const job *job) {
 ADD_ROWS(add_rows_avx512, __attribute__((target("avx512f"))))
 ADD_ROWS(add_rows_avx2, __attribute__((target("avx2"))))
 
-static void run(const job *job) {
+static void run(const sd_job *job) {
     if (__builtin_cpu_supports("avx512f"))
         add_rows_avx512(job);
     else if (__builtin_cpu_supports("avx2"))
@@ -97,7 +97,7 @@ static void run(const job *job) {
         add_rows(job);
 }
 #else
-static void run(const job *job) { add_rows(job); }
+static void run(const sd_job *job) { add_rows(job); }
 #endif
 
 static uint32_t tile_width(uint64_t n, uint64_t tile) {
@@ -113,8 +113,8 @@ void sd_row_products(const sd_rows *left, const sd_rows *right, uint64_t first, 
         for (uint32_t t = 0; t < width; t++)
             for (int64_t e = right->pointers[start + t]; e < right->pointers[start + t + 1]; e++)
                 scratch[SD_TILE * right->columns[e] + t] = right->values[e];
-        job job = {left->pointers, left->columns, left->values, left->n,
-                   scratch,        out + start,   right->n,     0};
+        sd_job job = {left->pointers, left->columns, left->values, left->n,
+                      scratch,        out + start,   right->n,     0};
         if (width == SD_TILE) {
             run(&job);
             continue;
@@ -148,14 +148,14 @@ void sd_weighted_sums(const sd_strips *strips, uint64_t n_rows, uint32_t dim, co
                     for (uint32_t t = 0; t < width; t++)
                         for (uint64_t r = r0; r < rows && r < r0 + LINE; r++)
                             scratch[r * SD_TILE + t] = own[r * row_step + t * step];
-            job job = {strips->pointers + strip * dim,
-                       strips->rows,
-                       strips->values,
-                       dim,
-                       scratch,
-                       sums,
-                       SD_TILE,
-                       1};
+            sd_job job = {strips->pointers + strip * dim,
+                          strips->rows,
+                          strips->values,
+                          dim,
+                          scratch,
+                          sums,
+                          SD_TILE,
+                          1};
             run(&job);
         }
         for (uint32_t t = 0; t < width; t++)

@@ -150,16 +150,16 @@ INLINE void project_row(const sd_table *table, uint64_t row, const float *gradie
         put_column(table, start + e, sizes[e]);
 }
 
-typedef struct job {
+typedef struct sd_job {
     const sd_table *table;
     const int64_t *rows;
     uint64_t n;
     const float *gradient, *bias1, *bias2;
     const sd_step *step;
     float *scratch;
-} job;
+} sd_job;
 
-INLINE void project(const job *job) {
+INLINE void project(const sd_job *job) {
     uint64_t room = SD_PROJECT_SCRATCH(job->table->dim) / 3;
     float *stepped = job->scratch, *moments = stepped + room;
     uint32_t *sizes = (uint32_t *)(void *)(moments + room);
@@ -170,13 +170,13 @@ INLINE void project(const job *job) {
 }
 
 #if defined(__GNUC__) && defined(__x86_64__)
-__attribute__((target("avx512f"))) static void project_avx512(const job *job) { project(job); }
-__attribute__((target("avx2"))) static void project_avx2(const job *job) { project(job); }
+__attribute__((target("avx512f"))) static void project_avx512(const sd_job *job) { project(job); }
+__attribute__((target("avx2"))) static void project_avx2(const sd_job *job) { project(job); }
 #endif
 
 void sd_project_rows(const sd_table *table, const int64_t *rows, uint64_t n, const float *gradient,
                      const float *bias1, const float *bias2, const sd_step *step, float *scratch) {
-    const job job = {table, rows, n, gradient, bias1, bias2, step, scratch};
+    const sd_job job = {table, rows, n, gradient, bias1, bias2, step, scratch};
 #if defined(__GNUC__) && defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f"))
         project_avx512(&job);
