@@ -118,9 +118,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data")
-    parser.add_argument(
-        "--arms", type=lambda text: text.split(","), default=["25/256", "12/128", "64", "128"]
-    )
+    parser.add_argument("--arms", default="25/256,12/128,64,128")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)

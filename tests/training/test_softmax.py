@@ -51,7 +51,7 @@ def test_large_scores_stay_finite() -> None:
 @pytest.mark.parametrize("t2", [None, 1.25])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 15), (70, 333), (5, 4096)])
 def test_rows_in_single_precision_are_those_of_double(t2: float | None, shape: tuple[int, int]) -> None:
-    """The processor's kernel against torch, the same bits with any number of threads; some users have no item."""
+    """The processor's kernel against torch, the same bits with any number of threads."""
     generator = torch.Generator().manual_seed(shape[1])
     scores = torch.rand(shape, generator=generator) * 2 - 1
     taken = torch.rand(shape, generator=generator) < 0.1
