@@ -278,8 +278,8 @@ SD_INLINE uint32_t scan_class(const sd_model *model, const sd_query *query, cons
 }
 
 /* Only int8 values of up to 64 columns, the commonest, have copies for classes: each is 3 KB of
- * code. Copies for pairs take a tenth of the instructions from 13 entries a row with SD_DOT, and 3
- * % without. */
+ * code. Copies for pairs, too, save up to a tenth of the instructions with SD_DOT, little without.
+ */
 SD_INLINE uint32_t scan_kind(const sd_model *model, const sd_query *query, const run *of,
                              const uint8_t *scales, float least, float *to, int n_tables, int wide,
                              int nibbles) {
