@@ -26,6 +26,7 @@ def export(
     values: str | None = None,
     layout: str = "auto",
     users: bool = False,
+    compact: bool = False,
     k: int = 20,
     max_users: int | None = None,
 ) -> Bundle:
@@ -35,12 +36,13 @@ def export(
 
     Args:
         run: a run, or its folder. Of a run on a click log see :func:`sparsedevice.exporters.export_clicks`:
-            ``layout``, ``users``, ``k`` and ``max_users`` are not for it.
+            ``layout``, ``users``, ``compact``, ``k`` and ``max_users`` are not for it.
         target: a name of the table in ``targets.py``.
         out: the bundle's folder; an existing bundle is replaced.
         values: coding of values: f32, f16, int8 or int4; None takes what the run was budgeted for, else int8.
         layout: layout of the packed file: auto, csr or sliced; or bitmap, of the graph of target onnx.
         users: ship the user rows and what each user has seen.
+        compact: put the model into the app in the compact coding, for target android.
         k: length of the rankings by which the artefact's accuracy is measured.
         max_users: measure on a fixed random choice of this many test users; None takes all.
 
@@ -54,9 +56,10 @@ def export(
     if isinstance(run, ClickRun) or (
         not isinstance(run, Run) and (Path(run) / "clicks.safetensors").exists()
     ):
-        if users or layout != "auto":
+        if users or layout != "auto" or compact:
             raise ConfigError(
-                "a model of clicks has no user rows and no layouts; leave out --users and --layout"
+                "a model of clicks has no user rows, no layouts and no compact coding; leave out --users,"
+                " --layout and --compact"
             )
         return export_clicks(run, target, out, values=values)
     row = find_target(target)
@@ -71,13 +74,18 @@ def export(
         )
     values = values or run.config.values or "int8"
     row.check(
-        values=values, layout=layout, users=users, dim=run.items.shape[1], network=run.network is not None
+        values=values,
+        layout=layout,
+        users=users,
+        dim=run.items.shape[1],
+        network=run.network is not None,
+        compact=compact,
     )
     with atomic_folder(out) as folder:
         in_file = "auto" if layout == BITMAP else layout
         packed = pack_run(run, folder / PACKED_NAME, values=values, layout=in_file, users=users)
         check_budget(run.config, packed)
-        names = [PACKED_NAME, *row.write(packed, folder, layout)]
+        names = [PACKED_NAME, *row.write(packed, folder, layout=layout, compact=compact)]
         recommender = row.open(packed, folder)
         accuracy = measure(recommender, run, users=users, k=k, max_users=max_users)
         content = {

@@ -80,6 +80,7 @@ class Target:
         backend: the backend that runs the artefact.
         writer: ``module:function(packed, folder) -> names of the files written``; "" where there is none.
         bitmap_writer: the same for layout "bitmap", which only artefacts have; "" where this one has not.
+        compact_writer: the same with the model in the compact coding; "" where an app takes it as it is.
         readme: ``module:function(packed, names, history) -> text`` of the target's own section; "" for none.
         builder: ``module:function(folder)``: compiles what the opener loads, once in a process; "" for none.
         opener: ``module:function(packed, folder) -> Recommender``; "" where the packed file is the artefact.
@@ -102,6 +103,7 @@ class Target:
     backend: str = "core"
     writer: str = ""
     bitmap_writer: str = ""
+    compact_writer: str = ""
     builder: str = ""
     opener: str = ""
     readme: str = ""
@@ -115,7 +117,16 @@ class Target:
         """The backends that run the artefact, the target's own first."""
         return (self.backend, self.native_backend) if self.native_backend else (self.backend,)
 
-    def check(self, *, values: str, layout: str, users: bool, dim: int, network: bool = False) -> None:
+    def check(
+        self,
+        *,
+        values: str,
+        layout: str,
+        users: bool,
+        dim: int,
+        network: bool = False,
+        compact: bool = False,
+    ) -> None:
         """Refuse what this target cannot carry.
 
         Raises:
@@ -145,6 +156,12 @@ class Target:
                 f"target {self.name!r} ships no user rows; leave out --users (histories are folded in on the"
                 " device), or use --target packed"
             )
+        if compact and not self.compact_writer:
+            able = " or ".join(f"'{target.name}'" for target in TARGETS if target.compact_writer)
+            raise ConfigError(
+                f"target {self.name!r} does not take --compact; leave it out, use --target {able}, or make a"
+                " compact file of the bundle's: sparsedevice compact model.sd --out model.sdz"
+            )
 
     def check_extra(self) -> None:
         """Import what the target needs.
@@ -155,9 +172,11 @@ class Target:
         for module in self.modules:
             require(module, extra=self.extra)
 
-    def write(self, packed: PackedFile, folder: Path, layout: str = "auto") -> list[str]:
+    def write(
+        self, packed: PackedFile, folder: Path, *, layout: str = "auto", compact: bool = False
+    ) -> list[str]:
         """Write the artefact into ``folder`` and return the names of its files."""
-        writer = self.bitmap_writer if layout == BITMAP else self.writer
+        writer = self.compact_writer if compact else self.bitmap_writer if layout == BITMAP else self.writer
         if not writer:
             return []
         names: list[str] = _function(writer)(packed, folder)
@@ -344,6 +363,7 @@ TARGETS: tuple[Target, ...] = (
         name="android",
         summary="A Gradle project: a Java library over the C core, with a demo app that has the model in it.",
         writer="sparsedevice.exporters.android:write",
+        compact_writer="sparsedevice.exporters.android:write_compact",
         readme="sparsedevice.exporters.android:render",
     ),
 )

@@ -62,13 +62,16 @@ def export(
     users: Annotated[
         bool, typer.Option("--users", help="Ship the user rows and what each user has seen.")
     ] = False,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Put the model into the Android app in the compact coding.")
+    ] = False,
     output: TextOrJson = "text",
 ) -> None:
     """Pack a run and write a bundle for one target, with its accuracy measured from the artefact."""
     from sparsedevice import terminal
     from sparsedevice.exporters import export as export_run
 
-    bundle = export_run(run, target, out, values=values, layout=layout, users=users)
+    bundle = export_run(run, target, out, values=values, layout=layout, users=users, compact=compact)
     terminal.show_bundle(bundle, output)
 
 

@@ -26,6 +26,8 @@ from native import TARGETS, call, project
 PACKAGE, MIN_SDK, TARGET_SDK = "org.sparsedevice.demo", 23, 34
 PACKAGES = {"javac": "openjdk-17-jdk-headless", "keytool": "openjdk-17-jdk-headless", "aapt": "aapt",
             "zipalign": "zipalign", "apksigner": "apksigner", "clang": "clang", "ld.lld": "lld"}  # fmt: skip
+#: The app's model, packed or in the compact coding.
+MODELS = ("model.sd", "model.sdz")
 #: Extra field in which the tools of Android keep the alignment of an entry and its padding.
 ALIGNMENT_FIELD = 0xD935
 LIBRARY_ALIGNMENT, MODEL_ALIGNMENT = 16384, 4096
@@ -40,10 +42,10 @@ def missing() -> list[str]:
 def build(out: Path, work: Path) -> None:
     """The whole way from sources to a signed and verified APK."""
     assets = project() / "app" / "src" / "main" / "assets"
-    if not (assets / "model.sd").is_file():
+    if not any((assets / name).is_file() for name in MODELS):
         raise SystemExit(
-            f"{assets / 'model.sd'} is missing: export a run with --target android and build there, or"
-            " copy a packed file there"
+            f"{assets} holds none of {' and '.join(MODELS)}: export a run with --target android and build"
+            " there, or copy a packed or compact file there"
         )
     if missing():
         raise SystemExit(f"building an APK here needs: apt-get install {' '.join(missing())}")

@@ -9,9 +9,11 @@ import sparsedevice.runtime
 from sparsedevice.bench.trace import Trace
 from sparsedevice.errors import ConfigError
 from sparsedevice.files import atomic_file
-from sparsedevice.packing import PackedFile
+from sparsedevice.packing import PackedFile, compact
 
 MODEL_NAME = "model.sd"
+#: The model in the compact coding, which an app's first opening expands.
+COMPACT_NAME = "model.sdz"
 #: The folder of the Gradle project in a bundle.
 PROJECT = Path("android")
 ASSETS = PROJECT / "app" / "src" / "main" / "assets"
@@ -51,13 +53,28 @@ def write(packed: PackedFile, folder: Path) -> list[str]:
     Raises:
         ConfigError: if this installation lacks the project.
     """
+    names = _write_project(packed, folder)
+    shutil.copyfile(folder / MODEL_NAME, folder / ASSETS / MODEL_NAME)
+    return [*names, (ASSETS / MODEL_NAME).as_posix()]
+
+
+def write_compact(packed: PackedFile, folder: Path) -> list[str]:
+    """As ``write``, with the model in the compact coding; as it is where that would not be smaller."""
+    names = _write_project(packed, folder)
+    coded = folder / ASSETS / COMPACT_NAME
+    if compact(folder / MODEL_NAME, coded)["kind"] != "compact":
+        coded = coded.rename(coded.with_name(MODEL_NAME))
+    return [*names, (ASSETS / coded.name).as_posix()]
+
+
+def _write_project(packed: PackedFile, folder: Path) -> list[str]:
+    """All of it but the model."""
     source = project_folder()
     core = Path(sparsedevice.runtime.__file__).parent / "csrc"
     copies = {PROJECT / path: source / path for path in project_files(source)}
     for path in sorted(core.iterdir()):
         if path.suffix in (".c", ".h", ".inc") and not path.name.startswith(_ELSEWHERE):
             copies[CORE / path.name] = path
-    copies[ASSETS / MODEL_NAME] = folder / MODEL_NAME
     for name, path in copies.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / name)

@@ -8,21 +8,27 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from sparsedevice.bench import bench, render_markdown
-from sparsedevice.exporters import export
-from sparsedevice.exporters.android import project_files, project_folder
-from sparsedevice.exporters.android.project import ASSETS, PROJECT, write
-from sparsedevice.packing import PackedFile, compact, diff
+from sparsedevice.errors import ConfigError
+from sparsedevice.exporters import TARGETS, export
+from sparsedevice.exporters.android import project_files, project_folder, render
+from sparsedevice.exporters.android.project import ASSETS, PROJECT, write, write_compact
+from sparsedevice.packing import PackedFile, compact, diff, expand
+from sparsedevice.packing.format import Kind, decode_head
 from sparsedevice.runtime.reference import NumpyRecommender
 from sparsedevice.training import train
 from tests.android.jvm import HARNESS, ROOT, Jvm, JvmRecommender, need_jdk, run
-from tests.packing.small import write_small
+from tests.exporters.tiny import tiny_run
+from tests.packing.small import patched, write_small
 
 APP = ROOT / "android_demo" / "app" / "src" / "main"
 
@@ -45,6 +51,38 @@ def test_project_is_whole(project):
     rows = np.array([int(row) for history in histories for row in history.split()])
     assert rows.min() >= 0
     assert rows.max() < PackedFile.open(project / "model.sd").n_items
+
+
+def test_a_compact_project_has_the_compact_model_alone(tmp_path):
+    write_small(tmp_path / "model.sd")
+    names = write_compact(PackedFile.open(tmp_path / "model.sd"), tmp_path)
+    assert {path.name for path in (tmp_path / ASSETS).iterdir()} == {"model.sdz", "queries.txt"}
+    assert (ASSETS / "model.sdz").as_posix() in names
+    expand(tmp_path / ASSETS / "model.sdz", tmp_path / "again.sd")
+    assert (tmp_path / "again.sd").read_bytes() == (tmp_path / "model.sd").read_bytes()
+    readme = render(PackedFile.open(tmp_path / "model.sd"), names, ["a"])
+    assert 'open(context, "model.sdz")' in readme
+    assert "noCompress 'sdz'" in readme
+    assert f"put `{ASSETS.as_posix()}/model.sdz` into" in readme
+
+
+def test_a_model_that_would_not_shrink_stays_as_it_is(tmp_path):
+    write_small(tmp_path / "model.sd")
+    data = (tmp_path / "model.sd").read_bytes()
+    last = decode_head(memoryview(data))[1][Kind.ITEM_SCALES].length - 4
+    # Another number where no row is, so that the rows alone do not give the file.
+    (tmp_path / "model.sd").write_bytes(patched(data, Kind.ITEM_SCALES, last, np.float32(2).tobytes()))
+    names = write_compact(PackedFile.open(tmp_path / "model.sd"), tmp_path)
+    assert {path.name for path in (tmp_path / ASSETS).iterdir()} == {"model.sd", "queries.txt"}
+    assert (ASSETS / "model.sd").as_posix() in names
+
+
+def test_where_compact_models_are_refused(tmp_path):
+    for target in TARGETS:
+        if not target.compact_writer:
+            with pytest.raises(ConfigError, match="leave it out, use --target 'android', or make"):
+                export(tiny_run(), target.name, tmp_path / "b", compact=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_resources_are_named_in_the_code_and_the_other_way_round():
@@ -96,18 +134,43 @@ def benched(tmp_path_factory) -> dict:
     return bench(export(trained, "android", folder / "bundle").path, repetitions=20, min_seconds=0.01)
 
 
-def test_benchmark_of_the_app_writes_what_bench_writes(project, tmp_path, benched):
+@pytest.fixture(scope="module")
+def app_classes(tmp_path_factory) -> Path:
+    """The library, and those classes of the app that ask it, without the ones for screens."""
     need_jdk()
     sources = [
         *(ROOT / "android_demo/sparsedevice/src/main/java").rglob("*.java"),
         *(HARNESS / "android").rglob("*.java"),
-        *(APP / "java/org/sparsedevice/demo" / name for name in ("Benchmark.java", "Json.java")),
-        Path(__file__).parent / "app" / "RunBenchmark.java",
+        *(
+            APP / "java/org/sparsedevice/demo" / f"{name}.java"
+            for name in ("Benchmark", "Json", "ModelAsset")
+        ),
+        *(Path(__file__).parent / "app").glob("*.java"),
     ]
-    classes = tmp_path / "classes"
+    classes = tmp_path_factory.mktemp("app") / "classes"
     run(["javac", "--release", "8", "-Xlint:-options", "-d", str(classes), *map(str, sources)])
+    return classes
+
+
+def test_the_app_opens_the_model_that_it_has(project, tmp_path, app_classes):
+    compact(project / "model.sd", tmp_path / "model.sdz")
+    (tmp_path / "files").mkdir()
+    command = ["java", "-cp", str(app_classes), "org.sparsedevice.demo.OpenModel"]
+    for asset, expanded in ((project / "model.sd", 0), (tmp_path / "model.sdz", 1)):
+        said = run([*command, str(asset), str(tmp_path / "files")])
+        assert int(said) == (project / "model.sd").stat().st_size
+        assert len(list((tmp_path / "files").iterdir())) == expanded
+
+
+def test_benchmark_of_the_app_writes_what_bench_writes(project, app_classes, benched):
     queries = project / ASSETS / "queries.txt"
-    command = ["java", "-cp", str(classes), "org.sparsedevice.demo.RunBenchmark", str(project / "model.sd")]
+    command = [
+        "java",
+        "-cp",
+        str(app_classes),
+        "org.sparsedevice.demo.RunBenchmark",
+        str(project / "model.sd"),
+    ]
     result = json.loads(run([*command, str(queries)]))
     assert result["backend"] == "java"
     assert result["file_bytes"] == (project / "model.sd").stat().st_size
@@ -123,15 +186,20 @@ def test_benchmark_of_the_app_writes_what_bench_writes(project, tmp_path, benche
 
 
 @pytest.fixture(scope="module")
-def apk(tmp_path_factory) -> Path:
-    """A real APK with the small model in it."""
+def build_apk() -> Iterator[ModuleType]:
+    """The script that builds the APK, as a module."""
     sys.path.insert(0, str(ROOT / "android_demo" / "tools"))
     try:
-        from build_apk import missing
+        yield import_module("build_apk")
     finally:
         sys.path.pop(0)
+
+
+@pytest.fixture(scope="module")
+def apk(build_apk, tmp_path_factory) -> Path:
+    """A real APK with the small model in it."""
     jars = ROOT / "build" / "android" / "work" / "debian"
-    if missing() or not (jars.is_dir() or os.environ.get("DX_JAR")):
+    if build_apk.missing() or not (jars.is_dir() or os.environ.get("DX_JAR")):
         pytest.skip(
             "aapt, apksigner, dx.jar and the like are not all here; .ci/tools brings them where it may"
         )
@@ -150,14 +218,9 @@ def apk(tmp_path_factory) -> Path:
 
 
 @pytest.mark.xdist_group("apk")
-def test_apk_maps_its_model(apk, jvm):
+def test_apk_maps_its_model(apk, build_apk, jvm):
     """Model and libraries are stored, at the start of a page; the library opens the model inside the APK."""
-    sys.path.insert(0, str(ROOT / "android_demo" / "tools"))
-    try:
-        from build_apk import offsets
-    finally:
-        sys.path.pop(0)
-    places = offsets(apk)
+    places = build_apk.offsets(apk)
     stored, start = places["assets/model.sd"]
     assert stored
     assert start % 4096 == 0
@@ -168,6 +231,23 @@ def test_apk_maps_its_model(apk, jvm):
     place = {"asset": "model.sd", "start": start, "length": length}
     model = JvmRecommender(jvm, apk, "JAVA", **place)
     assert model.ask("about")["bytes"] == length
+
+
+@pytest.mark.xdist_group("apk")
+def test_apk_with_a_compact_model(apk, build_apk, jvm, tmp_path):
+    """It is stored at the start of a page, too, and expanded out of the APK."""
+    (tmp_path / "assets").mkdir()
+    compact(apk.parent / "model.sd", tmp_path / "assets" / "model.sdz")
+    work, other = apk.parent / "work", tmp_path / "compact.apk"
+    build_apk.assemble(other, work / "resources.apk", work / "classes.dex", {}, tmp_path / "assets")
+    stored, start = build_apk.offsets(other)["assets/model.sdz"]
+    assert stored
+    assert start % 4096 == 0
+    length = (tmp_path / "assets" / "model.sdz").stat().st_size
+    place = {"asset": "model.sdz", "serves": "model.sdz", "start": start, "length": length}
+    JvmRecommender(jvm, other, "JAVA", files=str(tmp_path), **place)
+    (expanded,) = tmp_path.glob("model.sdz-*.sd")
+    assert expanded.read_bytes() == (apk.parent / "model.sd").read_bytes()
 
 
 @pytest.mark.xdist_group("apk")

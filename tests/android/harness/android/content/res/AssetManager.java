@@ -24,4 +24,8 @@ public final class AssetManager {
         }
         return new AssetFileDescriptor(archive, start, length);
     }
+
+    public String[] list(String folder) throws IOException {
+        return new String[] {name};
+    }
 }

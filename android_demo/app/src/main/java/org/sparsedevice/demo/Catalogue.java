@@ -8,13 +8,12 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
-import org.sparsedevice.Options;
 import org.sparsedevice.SparseDeviceException;
 import org.sparsedevice.SparseRecommender;
 
 /** The app's model, opened once, and the thread on which it is asked. */
 final class Catalogue {
-    static final String MODEL = "model.sd", QUERIES = "queries.txt";
+    static final String QUERIES = "queries.txt";
 
     private static Catalogue only;
 
@@ -44,7 +43,7 @@ final class Catalogue {
     }
 
     SparseRecommender open(boolean verify) {
-        return SparseRecommender.open(context, MODEL, new Options().verify(verify));
+        return ModelAsset.open(context, verify);
     }
 
     <T> void run(final Task<T> task) {
