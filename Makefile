@@ -37,7 +37,7 @@ demo: setup
 	sparsedevice bench demo/bundle --backend onnx
 
 test: setup lint types
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -149,7 +149,6 @@ def apk(tmp_path_factory) -> Path:
     return folder / "demo.apk"
 
 
-@pytest.mark.xdist_group("apk")
 def test_apk_maps_its_model(apk, jvm):
     """Model and libraries are stored, at the start of a page; the library opens the model inside the APK."""
     sys.path.insert(0, str(ROOT / "android_demo" / "tools"))
@@ -170,7 +169,6 @@ def test_apk_maps_its_model(apk, jvm):
     assert model.ask("about")["bytes"] == length
 
 
-@pytest.mark.xdist_group("apk")
 def test_classes_of_the_apk_recommend(apk, classes):
     """The classes in the APK, brought back from dex to the JVM's form, answer over fakes of Android's."""
     if not shutil.which("enjarify"):

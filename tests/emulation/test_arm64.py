@@ -29,8 +29,6 @@ from sparsedevice.runtime.reference import NumpyRecommender
 from tests.exporters.tiny import tiny_run
 from tests.runtime.conformance import CHECKS, Case, Subject, write_case
 
-# On one worker, so that each artefact is written once.
-pytestmark = pytest.mark.xdist_group("arm64")
 # Emulation is slow: these cases stand for the others.
 CASES = (
     Case(),

@@ -23,8 +23,6 @@ from sparsedevice.packing import PackedFile
 from sparsedevice.runtime import load
 from tests.exporters.tiny import N_ITEMS, N_USERS, tiny_run
 
-# On one worker, which exports each bundle once.
-pytestmark = pytest.mark.xdist_group("bundles")
 NAMES = [target.name for target in TARGETS]
 
 

@@ -30,8 +30,6 @@ from sparsedevice.exporters.clicks.tables import click_tables
 from sparsedevice.training.clicks import train_clicks
 from tests.exporters.click_worlds import WORLDS, click_run
 
-# On one worker, so that each artefact is written once.
-pytestmark = pytest.mark.xdist_group("clicks")
 CARRIERS = [target.name for target in TARGETS if target.clicks is not None]
 OTHERS = [target.name for target in TARGETS if target.clicks is None]
 

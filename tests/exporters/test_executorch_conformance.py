@@ -21,8 +21,6 @@ from sparsedevice.packing.quantize import Rows
 from sparsedevice.runtime.reference import NumpyRecommender
 from tests.runtime.conformance import CHECKS, Case, Subject, write_case
 
-# On one worker, so that each program is written once.
-pytestmark = pytest.mark.xdist_group("executorch")
 # Exporting takes seconds: these cases cover every way through the program, and each is exported once.
 CASES = (
     Case(),

@@ -20,10 +20,7 @@ from tests.exporters.test_onnx_graph import write_table
 from tests.exporters.tiny import tiny_run
 from tests.runtime.conformance import CHECKS, Subject
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the package has its C++ files on Linux"),
-    pytest.mark.xdist_group("executorch-native"),  # on one worker, so that each program is written once
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the package has its C++ files on Linux")
 
 
 @pytest.fixture(scope="module")

@@ -147,7 +147,7 @@ def packed_case(case: Case) -> bytes:
 
 @functools.cache
 def reference(case: Case) -> NumpyRecommender:
-    """The reference backend on that file, with its strings decoded once: they take most of an answer's time."""
+    """The reference backend on that file; strings, most of an answer's time, are decoded once."""
     packed = PackedFile(packed_case(case))
     assert packed.user_vocabulary is not None
     assert packed.titles is not None
