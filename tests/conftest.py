@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,35 +16,30 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Read when torch is loaded; programs that tests start take it over. A test may still ask for more.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-HERE = Path(__file__).parent
-#: Files that share what the session makes go to one worker: these ask the same Java machines.
-TOGETHER = (
-    "android/test_compact.py",
-    "android/test_conformance.py",
-    "android/test_demo.py",
-    "android/test_library.py",
-    "android/test_update.py",
-)
-#: The files that take longest start first, so that the workers finish together.
+#: Folders that one worker takes as a whole, for what is made once a session: Java machines; Node and a page.
+TOGETHER = ("tests/android/", "tests/web/")
+#: What takes longest starts first, so that the workers finish together.
 LONGEST = (
-    "exporters/test_bundle.py",
-    "exporters/test_clicks.py",
-    "exporters/test_executorch_conformance.py",
-    "emulation/test_arm64.py",
-    "android/test_emulated.py",
-    *TOGETHER,
-    "exporters/test_executorch_native.py",
-    "exporters/test_c.py",
-    "runtime/test_native.py",
-    "training/test_budget.py",
-    "bench/test_native.py",
-    "exporters/test_models.py",
+    "tests/android/",
+    "tests/exporters/test_bundle.py",
+    "tests/web/",
+    "tests/exporters/test_clicks.py",
+    "tests/exporters/test_executorch_conformance.py",
+    "tests/emulation/",
+    "tests/exporters/test_executorch_native.py",
+    "tests/exporters/test_c.py",
+    "tests/runtime/test_native.py",
+    "tests/training/test_budget.py",
+    "tests/bench/test_native.py",
+    "tests/exporters/test_models.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = {HERE / name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path, len(places)))
+    def place(item: pytest.Item) -> int:
+        return next((i for i, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
@@ -60,9 +54,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadFileScheduling
 
-    class ByFile(LoadFileScheduling):
+    class ByFileOrFolder(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = super()._split_scope(nodeid)
-            return "together" if file.removeprefix("tests/") in TOGETHER else file
+            return next((folder for folder in TOGETHER if nodeid.startswith(folder)), nodeid.split("::")[0])
 
-    return ByFile(config, log)
+    return ByFileOrFolder(config, log)
