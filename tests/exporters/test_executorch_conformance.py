@@ -17,6 +17,7 @@ from sparsedevice.exporters.vocabulary_file import write_vocabulary
 from sparsedevice.packing import PackedFile, Steps
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.runtime.reference import NumpyRecommender
+from tests.exporters.written import written_once
 from tests.runtime.conformance import CHECKS, Case, Subject, write_case
 
 # Exporting takes seconds: these cases cover every way through the program, and each is exported once.
@@ -33,15 +34,11 @@ CASES = (
 
 @pytest.fixture(scope="module")
 def open_(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("programs")
-
     def open_once(path):
         packed = PackedFile.open(path)
-        place = folder / f"{hash(path.read_bytes()):x}"
-        if not place.exists():
-            place.mkdir()
-            write_program(packed, place)
-        return ExecutorchRecommender(packed, place / "model.pte")
+        return ExecutorchRecommender(
+            packed, written_once(tmp_path_factory, packed, write_program) / "model.pte"
+        )
 
     return open_once
 
