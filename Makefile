@@ -15,11 +15,15 @@ PIP_ARGS ?=
 
 setup: $(STAMP) build
 
-# PyTorch first and alone: packages installed after it then accept the build that is there.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
+# PyTorch first and alone: packages installed after it then accept the build that is there. What pip would
+# compile on one core, tests of packages and all, is compiled on every core, without their tests.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[train,onnx,executorch,web,report,dev]'
+	$(PIP_INSTALL) $(PIP_ARGS) torch==2.13.0
+	$(PIP_INSTALL) $(PIP_ARGS) -c constraints.txt -e '.[train,onnx,executorch,web,report,dev]'
+	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 	touch $@
 
 build: $(VENV)/.built
@@ -37,7 +41,7 @@ demo: setup
 	sparsedevice bench demo/bundle --backend onnx
 
 test: setup lint types
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

@@ -217,7 +217,6 @@ def apk(build_apk, tmp_path_factory) -> Path:
     return folder / "demo.apk"
 
 
-@pytest.mark.xdist_group("apk")
 def test_apk_maps_its_model(apk, build_apk, jvm):
     """Model and libraries are stored, at the start of a page; the library opens the model inside the APK."""
     places = build_apk.offsets(apk)
@@ -233,7 +232,6 @@ def test_apk_maps_its_model(apk, build_apk, jvm):
     assert model.ask("about")["bytes"] == length
 
 
-@pytest.mark.xdist_group("apk")
 def test_apk_with_a_compact_model(apk, build_apk, jvm, tmp_path):
     """It is stored at the start of a page, too, and expanded out of the APK."""
     (tmp_path / "assets").mkdir()
@@ -250,7 +248,6 @@ def test_apk_with_a_compact_model(apk, build_apk, jvm, tmp_path):
     assert expanded.read_bytes() == (apk.parent / "model.sd").read_bytes()
 
 
-@pytest.mark.xdist_group("apk")
 def test_classes_of_the_apk_recommend(apk, classes):
     """The classes in the APK, brought back from dex to the JVM's form, answer over fakes of Android's."""
     if not shutil.which("enjarify"):

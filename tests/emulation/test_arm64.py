@@ -27,10 +27,9 @@ from sparsedevice.exporters.onnx import write_bitmap, write_onnx
 from sparsedevice.packing import PackedFile
 from sparsedevice.runtime.reference import NumpyRecommender
 from tests.exporters.tiny import tiny_run
+from tests.exporters.written import written_once
 from tests.runtime.conformance import CHECKS, Case, Subject, write_case
 
-# On one worker, so that each artefact is written once.
-pytestmark = pytest.mark.xdist_group("arm64")
 # Emulation is slow: these cases stand for the others.
 CASES = (
     Case(),
@@ -82,11 +81,11 @@ def open_with(onnx_server, executorch_server, tmp_path_factory):
 
     def open_(name, path):
         packed = PackedFile.open(path)
-        kind = "onnx" if name == "onnx-native" else name  # one graph, run two ways
-        place = folder / f"{kind}-{hash(path.read_bytes()):x}"
-        fresh = not place.exists()
-        place.mkdir(exist_ok=True)
         if name.startswith("onnx"):
+            kind = "onnx" if name == "onnx-native" else name  # one graph, run two ways
+            place = folder / f"{kind}-{hash(path.read_bytes()):x}"
+            fresh = not place.exists()
+            place.mkdir(exist_ok=True)
             if fresh and name == "onnx-bitmap":
                 write_bitmap(packed, place)
             elif fresh:
@@ -95,11 +94,9 @@ def open_with(onnx_server, executorch_server, tmp_path_factory):
             library = emulated_onnx.build_operator(place, optimise=QUICKLY) if name == "onnx-native" else None
             return emulated_onnx.OnnxArm64(packed, place / "model.onnx", onnx_server, library)
         if name == "executorch":
-            if fresh:
-                write_program(packed, place)
+            place = written_once(tmp_path_factory, packed, write_program)
             return emulated_executorch.ExecutorchArm64(packed, place / "model.pte", executorch_server)
-        if fresh:
-            executorch_native.write_native(packed, place)
+        place = written_once(tmp_path_factory, packed, executorch_native.write_native)
         return emulated_executorch.NativeExecutorchArm64(packed, place, executorch_server)
 
     return open_

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -51,9 +52,18 @@ def run(command, **options):
     return done.stdout
 
 
-def build(bundle, folder, *settings):
-    run(["cp", "-r", bundle.path, folder])
-    run(["make", "-s", *settings], cwd=folder)
+@pytest.fixture(scope="module")
+def built(bundle, tmp_path_factory):
+    """A function that copies the bundle and builds the tools there, once for the same settings."""
+
+    @functools.cache
+    def build(*settings):
+        folder = tmp_path_factory.mktemp("tools") / "built"
+        run(["cp", "-r", bundle.path, folder])
+        run(["make", "-s", *settings], cwd=folder)
+        return folder
+
+    return build
 
 
 def answers(text):
@@ -61,7 +71,7 @@ def answers(text):
 
 
 @pytest.fixture(scope="module", params=["here", *CROSS])
-def tools(bundle, tmp_path_factory, request):
+def tools(built, request):
     """A folder with the tools built for a machine, and the command that runs its programs."""
     settings, runner = [], []
     if request.param != "here":
@@ -72,10 +82,9 @@ def tools(bundle, tmp_path_factory, request):
             runner = [find_emulator(processor)]
         except TargetError as error:
             pytest.skip(str(error))
-        settings = [f"CC={compiler}", "LDFLAGS=-static"]
-    folder = tmp_path_factory.mktemp("tools") / "built"
-    build(bundle, folder, *settings)
-    return folder, runner
+        # With -O3, which the tools have here, compilers for arm64 take far longer; answers are the same.
+        settings = [f"CC={compiler}", "LDFLAGS=-static", "CFLAGS=-O1"]
+    return built(*settings), runner
 
 
 def test_tools_built_with_make(bundle, tools):
@@ -144,9 +153,8 @@ def test_the_source_compiles_without_warnings(tmp_path):
                 run([compiler, *strict, "-c", "sparsedevice.c", "-o", "x.o"], cwd=tmp_path)
 
 
-def test_tools_refuse_in_one_sentence(bundle, tmp_path):
-    folder = tmp_path / "built"
-    build(bundle, folder)
+def test_tools_refuse_in_one_sentence(built, tmp_path):
+    folder = shutil.copytree(built(), tmp_path / "built")
     whole = (folder / "model.sd").read_bytes()
     (folder / "cut.sd").write_bytes(whole[:-7])
     flipped = bytearray(whole)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -29,9 +26,8 @@ from sparsedevice.exporters.clicks.scorer import encode
 from sparsedevice.exporters.clicks.tables import click_tables
 from sparsedevice.training.clicks import train_clicks
 from tests.exporters.click_worlds import WORLDS, click_run
+from tests.exporters.readme_code import run_readme
 
-# On one worker, so that each artefact is written once.
-pytestmark = pytest.mark.xdist_group("clicks")
 CARRIERS = [target.name for target in TARGETS if target.clicks is not None]
 OTHERS = [target.name for target in TARGETS if target.clicks is None]
 
@@ -142,12 +138,7 @@ def test_a_bundle_is_measured_from_its_artefact(trained, tmp_path, name):
     chances = open_clicks(bundle.path).probability([{"user": "u1", "item": "i2", "price": 0.4}, {}])
     assert ((chances > 0) & (chances < 1)).all()
     assert export(folder / "run", name, tmp_path / "b2").manifest == bundle.manifest
-    for block in re.findall(r"```python\n(.*?)```", (bundle.path / "README.md").read_text(), flags=re.S):
-        done = subprocess.run(
-            [sys.executable, "-c", block], cwd=bundle.path, capture_output=True, text=True, env=os.environ
-        )
-        assert done.returncode == 0, done.stderr
-        assert 0 < float(done.stdout.strip("[]\n")) < 1
+    assert all(0 < float(printed.strip("[]\n")) < 1 for printed in run_readme(bundle.path))
     other = folder / "other.csv"
     other.write_text((folder / "log.csv").read_text().replace("i4", "i3"))
     with pytest.raises(BundleError, match="its fingerprint differs"):

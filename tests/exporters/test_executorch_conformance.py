@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,10 +17,9 @@ from sparsedevice.exporters.vocabulary_file import write_vocabulary
 from sparsedevice.packing import PackedFile, Steps
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.runtime.reference import NumpyRecommender
+from tests.exporters.written import written_once
 from tests.runtime.conformance import CHECKS, Case, Subject, write_case
 
-# On one worker, so that each program is written once.
-pytestmark = pytest.mark.xdist_group("executorch")
 # Exporting takes seconds: these cases cover every way through the program, and each is exported once.
 CASES = (
     Case(),
@@ -37,15 +34,11 @@ CASES = (
 
 @pytest.fixture(scope="module")
 def open_(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("programs")
-
     def open_once(path):
         packed = PackedFile.open(path)
-        place = folder / f"{hash(path.read_bytes()):x}"
-        if not place.exists():
-            place.mkdir()
-            write_program(packed, place)
-        return ExecutorchRecommender(packed, place / "model.pte")
+        return ExecutorchRecommender(
+            packed, written_once(tmp_path_factory, packed, write_program) / "model.pte"
+        )
 
     return open_once
 
@@ -55,7 +48,7 @@ def test_executorch(check, open_, tmp_path):
     check(Subject(open_, tmp_path, supports=lambda case: case in CASES))
 
 
-def test_large_table(tmp_path):
+def test_large_table(tmp_path, monkeypatch, capsys):
     """Several blocks, long histories, more results than one call gives, rows out of range, and the bytes."""
     rule = Steps(8, 512, 1.0, 10.0, 1.25)  # what training takes where nothing is measured
     packed = write_rows(tmp_path / "model.sd", np.full(9000, 6), values="int4", rule=rule)
@@ -75,11 +68,11 @@ def test_large_table(tmp_path):
     # The README's loop of steps gives the same.
     write_vocabulary(packed, tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", render(packed, ["model.pte"], ["3", "77"]), flags=re.S)
-    asked = [sys.executable, "-c", code]
-    done = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        exec(code, {})
     best = wanted.recommend(history=["3", "77"], k=5)
-    assert done.stdout.splitlines()[-1] == str(best.items)
+    assert capsys.readouterr().out.splitlines()[-1] == str(best.items)
 
     fold = got._methods["fold"]
     zeros = torch.zeros(64, dtype=torch.float64)

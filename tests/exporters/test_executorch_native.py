@@ -18,25 +18,19 @@ from sparsedevice.packing import PackedFile
 from sparsedevice.runtime import load
 from tests.exporters.test_onnx_graph import write_table
 from tests.exporters.tiny import tiny_run
+from tests.exporters.written import written_once
 from tests.runtime.conformance import CHECKS, Subject
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="the package has its C++ files on Linux"),
-    pytest.mark.xdist_group("executorch-native"),  # on one worker, so that each program is written once
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the package has its C++ files on Linux")
 
 
 @pytest.fixture(scope="module")
 def open_(tmp_path_factory):
     """Opens a packed file through its program; each is exported once."""
-    folder = tmp_path_factory.mktemp("programs")
 
     def open_once(path):
         packed = PackedFile.open(path)
-        place = folder / f"{hash(path.read_bytes()):x}"
-        if not place.exists():
-            place.mkdir()
-            native.write_native(packed, place)
+        place = written_once(tmp_path_factory, packed, native.write_native)
         return native.NativeExecutorchRecommender(packed, place)
 
     return open_once

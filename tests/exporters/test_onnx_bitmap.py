@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,6 +15,7 @@ from sparsedevice.exporters import TARGETS, export, open_bundle
 from sparsedevice.exporters.onnx import open_artefact, write_bitmap
 from sparsedevice.packing import PackedFile, pack
 from sparsedevice.runtime import load
+from tests.exporters.readme_code import run_readme
 from tests.exporters.tiny import tiny_run
 
 
@@ -36,12 +34,9 @@ def test_a_bundle_of_bitmaps(bundle):
         a, b = got.recommend(k=7, **asked), wanted.recommend(k=7, **asked)
         assert a.items == b.items
         assert a.scores.tobytes() == b.scores.tobytes()
-    blocks = re.findall(r"```python\n(.*?)```", (bundle.path / "README.md").read_text("utf-8"), flags=re.S)
-    assert len(blocks) == 3
-    for block in blocks:
-        done = subprocess.run([sys.executable, "-c", block], cwd=bundle.path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert "item-" in done.stdout
+    printed = run_readme(bundle.path)
+    assert len(printed) == 3
+    assert all("item-" in text for text in printed)
     with pytest.raises(ConfigError, match="runs by standard operators only; use backend 'onnx'"):
         open_bundle(bundle.path, "onnx-native")
 
