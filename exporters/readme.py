@@ -81,6 +81,7 @@ _WHAT = {
     "sparsedevice-delta-body.js": "a part of it: what a delta says",
     "sparsedevice-packed.js": "a part of it: packed files, read and written",
     "sparsedevice-strings.js": "a part of it: ids and titles, read and written",
+    "sparsedevice-blocks.js": "a part of it: ids that are rising numbers",
     "sparsedevice-columns.js": "a part of it: ids of one length",
     "sparsedevice-delta.d.ts": "its types for TypeScript",
     "sparsedevice-compact.js": "the ES module that expands a model in the compact coding",

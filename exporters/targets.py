@@ -341,6 +341,7 @@ TARGETS: tuple[Target, ...] = (
             "sparsedevice-compact.js",
             "sparsedevice-compact-body.js",
             "sparsedevice-prefix-codes.js",
+            "sparsedevice-blocks.js",
             "sparsedevice-columns.js",
             "sparsedevice-delta.d.ts",
             "sparsedevice-compact.d.ts",

@@ -18,6 +18,7 @@ FORMS = [
     ("int8", "wide"),
     ("int4", "wide"),
     ("int8", "columns"),
+    ("int8", "rising"),
     ("int8", "csr"),
     ("int4", "csr"),
     ("f32", "csr"),

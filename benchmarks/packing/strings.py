@@ -15,13 +15,16 @@ import argparse
 import csv
 import json
 import random
+import tempfile
 import uuid
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import scipy.sparse as sp
 import zstandard
 
+from sparsedevice.packing import PackedFile, pack
 from sparsedevice.packing.coded import code_list
 from sparsedevice.packing.strings import id_index
 
@@ -53,6 +56,8 @@ def lists(data: Path) -> dict[str, list[str]]:
     found["random UUIDs"] = [str(uuid.UUID(int=rng.getrandbits(128), version=4)) for _ in range(20_000)]
     found["ids like ASINs"] = ["B0" + "".join(rng.choices(ALNUM, k=8)) for _ in range(40_000)]
     found["ids like ASINs, sorted, rows by length"] = by_length(sorted(found["ids like ASINs"]))
+    found["ids like ASINs, sorted, rows of slices"] = in_slices(sorted(found["ids like ASINs"]))
+    found["random UUIDs, sorted, rows by length"] = by_length(sorted(found["random UUIDs"]))
     words = [
         "stone",
         "winter",
@@ -81,6 +86,17 @@ def by_length(strings: list[str]) -> list[str]:
     """As rows of a packed file stand, with about six entries each."""
     lengths = np.random.default_rng(0).poisson(6, len(strings))
     return [strings[i] for i in np.argsort(-lengths, kind="stable")]
+
+
+def in_slices(strings: list[str]) -> list[str]:
+    """As rows of a packed file of 64 columns stand, random ones with about six entries each."""
+    rng, n = np.random.default_rng(0), len(strings)
+    there = np.argsort(rng.random((n, 64)), axis=1) < rng.poisson(6, n)[:, None]
+    items = sp.csr_array((rng.normal(size=(n, 64)) * there).astype(np.float32))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "items.sd"
+        pack(path, items, item_ids=strings)
+        return list(PackedFile.open(path).vocabulary.ids)
 
 
 def front_coded(raw: list[bytes], level: int) -> int:

@@ -30,6 +30,7 @@ MODULE_FILES = (
     "sparsedevice-compact.js",
     "sparsedevice-compact-body.js",
     "sparsedevice-prefix-codes.js",
+    "sparsedevice-blocks.js",
     "sparsedevice-columns.js",
     "sparsedevice.d.ts",
     "sparsedevice-delta.d.ts",

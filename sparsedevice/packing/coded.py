@@ -6,19 +6,20 @@ See docs/format.md, "Strings".
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
-from sparsedevice.packing.bits import bit_bytes, bits_at, pack_bits, unpack_bits
-from sparsedevice.packing.columns import ENTRY_BYTES, MAX_COLUMNS, Columns, code_columns
+from sparsedevice.packing.bits import bit_bytes, bits_at, pack_bits
+from sparsedevice.packing.blocks import NUMBER_BLOCK, BlockPlan, NumberBlocks
+from sparsedevice.packing.columns import ENTRY_BYTES, MAX_COLUMNS, MAX_NUMBER_BITS, Columns, code_columns
 from sparsedevice.packing.symbols import NOTHING, Symbols, learn_symbols
 
 TEXT, NUMBERS, COLUMNS = 0, 1, 3
-TEXT_BLOCK, NUMBER_BLOCK = 8, 16
+TEXT_BLOCK = 8
 _MAX_START_BITS = 40
 _MAX_DIGITS = 10
 _HEAD = struct.Struct("<4B4HQ")
@@ -32,8 +33,9 @@ class ListHead:
     Attributes:
         coding: TEXT, NUMBERS or COLUMNS.
         width: bits of a short code, of a number, or of all columns of a string.
-        more: text: bits that a long code has beyond those.
-        start_bits: bits of a start; 0 for columns.
+        more: text: bits that a long code has beyond those; columns: bits of the first number where it lies
+            in blocks, else 0.
+        start_bits: bits of a start; 0 for columns that are not in blocks.
         n_symbols: entries of three bytes that follow.
         n_short: text: symbols with short codes; columns: how many there are; numbers: digits of the
             shortest where some begin with zeros.
@@ -66,7 +68,8 @@ class ListHead:
         if self.coding == NUMBERS:
             good = 1 <= self.width <= 32 and self.more == self.n_symbols == 0 and self.n_short <= _MAX_DIGITS
         elif self.coding == COLUMNS:
-            good = self.more == self.start_bits == 0 and self.bits == n * self.width
+            good = self.more <= min(self.width, MAX_NUMBER_BITS)
+            good &= self.more > 0 or (self.start_bits == 0 and self.bits == n * self.width)
             good &= self.n_short <= MAX_COLUMNS and ENTRY_BYTES * self.n_short <= 3 * self.n_symbols
         else:
             good = self.coding == TEXT and 1 <= self.width <= 12 and self.more <= 12
@@ -82,7 +85,7 @@ class ListHead:
     @property
     def block(self) -> int:
         """Strings between two starts."""
-        return NUMBER_BLOCK if self.coding == NUMBERS else TEXT_BLOCK
+        return TEXT_BLOCK if self.coding == TEXT else NUMBER_BLOCK
 
 
 class CodedList:
@@ -120,9 +123,9 @@ class CodedList:
     def raw(self, row: int) -> bytes:
         """One string."""
         if self.head.coding == NUMBERS:
-            return b"%0*d" % (self.head.n_short, self.number(row))
+            return b"%0*d" % (self.head.n_short, self._blocks.one(row)[0])
         if self.head.coding == COLUMNS:
-            return self._in_columns(np.array([row]))[0]
+            return self._in_columns(row)[0]
         texts, at, parts = self.symbols.texts, self.start(row), []
         for skip in range(row % TEXT_BLOCK, -1, -1):
             while True:
@@ -149,27 +152,18 @@ class CodedList:
             raise PackedFileError("strings", f"no symbol stands before bit {at} of a list of strings")
         return symbol, at
 
-    def number(self, row: int) -> int:
-        """One string of a list of numbers."""
-        at, place, width = self.start(row), row % NUMBER_BLOCK, self.head.width
-        number = bits_at(self.stream, at, width)
-        if place:
-            at += width
-            step = bits_at(self.stream, at, 6)
-            number += sum(bits_at(self.stream, at + 6 + i * step, step) for i in range(place))
-        return number & (1 << width) - 1
-
     def all(self) -> list[bytes]:
         """All strings.
 
         Raises:
             PackedFileError: ``pointers`` or ``strings`` if starts or codes do not make them.
         """
+        if self.head.coding == TEXT:
+            return self._text()
         if self.head.coding == COLUMNS:
-            return self._in_columns(np.arange(self.n))
-        if self.head.coding == NUMBERS:
-            return [b"%0*d" % (self.head.n_short, number) for number in self._numbers().tolist()]
-        return self._text()
+            return self._in_columns()
+        numbers, _ = self._blocks.all()
+        return [b"%0*d" % (self.head.n_short, number) for number in numbers.tolist()]
 
     def _text(self) -> list[bytes]:
         texts, final = (
@@ -188,36 +182,31 @@ class CodedList:
             raise PackedFileError("pointers", f"strings end at bit {at}, not {self.head.bits}")
         return b"".join(parts).split(b"\xff")[:-1]
 
-    def _numbers(self) -> NDArray[np.int64]:
-        head, n = self.head, self.n
-        blocks = np.arange(-(-n // NUMBER_BLOCK))
-        at = unpack_bits(self.starts, blocks * head.start_bits, head.start_bits)
-        counts = np.minimum(NUMBER_BLOCK, n - NUMBER_BLOCK * blocks) - 1
-        if (at + head.width + 6 * (counts > 0) > head.bits).any():
-            raise PackedFileError("pointers", "a block of numbers begins beyond the end")
-        steps = np.where(counts > 0, unpack_bits(self.stream, at + head.width, 6), 0)
-        if (steps > head.width).any():
-            raise PackedFileError("strings", f"a block of numbers has steps of {steps.max()} bits")
-        ends = at + head.width + np.where(counts > 0, 6, 0) + counts * steps
-        if at[0] != 0 or (ends[:-1] != at[1:]).any() or ends[-1] != head.bits:
-            raise PackedFileError("pointers", "blocks of numbers do not begin where the ones before end")
-        number = np.zeros((len(blocks), NUMBER_BLOCK), np.int64)
-        number[:, 0] = unpack_bits(self.stream, at, head.width)
-        for i in range(NUMBER_BLOCK - 1):
-            there = counts > i
-            first = at[there] + head.width + 6 + i * steps[there]
-            number[there, i + 1] = unpack_bits(self.stream, first, steps[there])
-        numbers: NDArray[np.int64] = (np.cumsum(number, axis=1) & (1 << head.width) - 1).ravel()[:n]
-        return numbers
+    @cached_property
+    def _blocks(self) -> NumberBlocks:
+        head = self.head
+        width = head.width if head.coding == NUMBERS else head.more
+        rest = head.width - width
+        return NumberBlocks(self.starts, self.stream, self.n, head.start_bits, width, rest, head.bits)
 
     @cached_property
     def _columns(self) -> Columns:
-        return Columns.from_table(self.table, self.head.n_short, self.head.width)
+        head = self.head
+        columns = Columns.from_table(self.table, head.n_short, head.width)
+        if head.more and columns.bits[0] != head.more:
+            raise PackedFileError("strings", "the numbers in blocks are not those of the first column")
+        return columns
 
-    def _in_columns(self, rows: NDArray[np.int64]) -> list[bytes]:
-        length = self.head.n_short
-        data = self._columns.read(self.table, self.stream, rows * self.head.width).tobytes()
-        return [data[i * length : (i + 1) * length] for i in range(len(rows))]
+    def _in_columns(self, row: int | None = None) -> list[bytes]:
+        """One string, or all."""
+        columns, length, first = self._columns, self.head.n_short, None
+        if self.head.more:
+            places = self._blocks.all() if row is None else self._blocks.one(row)
+            first, at = map(np.atleast_1d, places)
+        else:
+            at = (np.arange(self.n) if row is None else np.array([row])) * self.head.width
+        data = columns.read(self.table, self.stream, at, first).tobytes()
+        return [data[i * length : (i + 1) * length] for i in range(len(at))]
 
 
 def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[bytes, bytes] | None:
@@ -271,30 +260,30 @@ def _code_numbers(encoded: list[bytes]) -> tuple[bytes, bytes] | None:
         return None
     numbers = np.array([int(raw) for raw in encoded], np.int64)
     width = max(1, int(numbers.max()).bit_length())
-    n = len(numbers)
-    difference = np.diff(numbers, prepend=0) & (1 << width) - 1
-    first = np.arange(n) % NUMBER_BLOCK == 0
-    block = np.arange(n) // NUMBER_BLOCK
-    needed = np.zeros(block[-1] + 1, np.int64)
-    bits = np.ceil(np.log2(difference + 1)).astype(np.int64)
-    np.maximum.at(needed, block[~first], bits[~first])
-    counts = np.bincount(block)
-    # Of each block: the first number, the width of the others unless there is none, the others.
-    values = np.where(first, numbers, difference)
-    widths = np.where(first, width, needed[block])
-    at = np.flatnonzero(first)[counts > 1] + 1
-    values, widths = np.insert(values, at, needed[counts > 1]), np.insert(widths, at, 6)
-    ends = np.cumsum(width + np.where(counts > 1, 6, 0) + (counts - 1) * needed)
-    starts = np.concatenate(([0], ends[:-1]))
-    head = ListHead(NUMBERS, width, 0, int(starts[-1]).bit_length(), 0, digits, 0, 0, int(ends[-1]))
-    return pack_bits(starts, head.start_bits), head.to_bytes() + pack_bits(values, widths)
+    head = ListHead(NUMBERS, width, 0, 0, 0, digits, 0, 0, 0)
+    return _blocks_of(BlockPlan.of(numbers, width), head, b"")
 
 
 def _code_columns(encoded: list[bytes]) -> tuple[bytes, bytes] | None:
+    """String by string, or the first number of each in blocks where that takes fewer bytes."""
     coded = code_columns(encoded)
     if coded is None:
         return None
-    columns, table, stream = coded
-    bits = len(encoded) * columns.width
+    columns, table, numbers = coded
+    widths, bits = columns.bits[columns.bits > 0], len(encoded) * columns.width
     head = ListHead(COLUMNS, columns.width, 0, 0, len(table) // 3, len(columns.bits), 0, 0, bits)
+    if len(widths):
+        first = int(widths[0])
+        plan = BlockPlan.of(numbers[:, 0], first, columns.width - first)
+        if plan.start_bytes + bit_bytes(plan.bits) < bit_bytes(0) + bit_bytes(bits):
+            return _blocks_of(plan, replace(head, more=first), table, numbers[:, 1:], widths[1:])
+    stream = pack_bits(numbers.ravel(), np.tile(widths, len(encoded)))
     return pack_bits(np.zeros(0), 0), head.to_bytes() + table + stream
+
+
+def _blocks_of(
+    plan: BlockPlan, head: ListHead, table: bytes, *rests: NDArray[np.int64]
+) -> tuple[bytes, bytes]:
+    """Starts and codes of numbers in blocks; ``rests`` as :meth:`BlockPlan.pack` takes them."""
+    head = replace(head, start_bits=plan.start_bits, bits=plan.bits)
+    return pack_bits(plan.starts, plan.start_bits), head.to_bytes() + table + plan.pack(*rests)

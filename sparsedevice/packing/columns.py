@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
-from sparsedevice.packing.bits import pack_bits, unpack_bits
+from sparsedevice.packing.bits import unpack_bits
 
 MAX_COLUMNS = 64
 #: Bits of a number.
@@ -64,15 +64,25 @@ class Columns:
         return columns
 
     def read(
-        self, table: NDArray[np.uint8], stream: NDArray[np.uint8], at: NDArray[np.int64]
+        self,
+        table: NDArray[np.uint8],
+        stream: NDArray[np.uint8],
+        at: NDArray[np.int64],
+        first: NDArray[np.int64] | None = None,
     ) -> NDArray[np.uint8]:
-        """The strings that begin at these bits: uint8[len(at), n]."""
+        """The strings whose numbers begin at these bits, but for their first numbers where these are given.
+
+        Returns:
+            uint8[len(at), n].
+        """
         letters = np.empty((len(at), len(self.bits)), np.uint8)
         fraction = np.zeros(len(at), np.int64)
         for column, (begin, bits, size) in enumerate(
             zip(self.begins.tolist(), self.bits.tolist(), self.sizes.tolist(), strict=True)
         ):
-            if bits:
+            if bits and column == 0 and first is not None:
+                fraction = first << MAX_NUMBER_BITS - bits
+            elif bits:
                 fraction = unpack_bits(stream, at, bits) << MAX_NUMBER_BITS - bits
                 at = at + bits
             product = fraction * size
@@ -81,8 +91,8 @@ class Columns:
         return letters
 
 
-def code_columns(encoded: list[bytes]) -> tuple[Columns, bytes, bytes] | None:
-    """Columns, their table and the codes of strings; None where lengths differ or are too large."""
+def code_columns(encoded: list[bytes]) -> tuple[Columns, bytes, NDArray[np.int64]] | None:
+    """Columns, their table and int64[n, k] numbers of strings; None where lengths differ or are too large."""
     length = len(encoded[0])
     if length > MAX_COLUMNS or any(len(raw) != length for raw in encoded):
         return None
@@ -103,9 +113,8 @@ def code_columns(encoded: list[bytes]) -> tuple[Columns, bytes, bytes] | None:
         if bits[column]:
             numbers.append(-(fraction // -(1 << MAX_NUMBER_BITS - bits[column])))
             fraction = np.zeros_like(fraction)
-    widths = np.tile(columns.bits[columns.bits > 0], len(encoded))
-    stream = pack_bits(np.array(numbers[::-1], np.int64).T.ravel(), widths)
-    return columns, table + bytes(-len(table) % 3), stream
+    together = np.array(numbers[::-1], np.int64).reshape(len(numbers), len(encoded)).T
+    return columns, table + bytes(-len(table) % 3), together
 
 
 def number_bits(sizes: list[int]) -> list[int]:

@@ -19,6 +19,7 @@ from tests.packing.test_promises import DAMAGED
 
 FORMS = [
     ("int8", "columns"),
+    ("int8", "rising"),
     ("int8", "sliced"),
     ("int4", "sliced"),
     ("int8", "csr"),

@@ -12,7 +12,7 @@ import scipy.sparse as sp
 from sparsedevice.errors import PackedFileError, SparseDeviceError
 from sparsedevice.packing import diff, pack, patch
 from tests.android.jvm import JvmRecommender
-from tests.packing.small import code, serial, write_small
+from tests.packing.small import code, rising, serial, write_small
 from tests.packing.test_delta import FORMS, refreshed, table, write
 
 
@@ -45,9 +45,11 @@ def test_any_two_files(jvm, tmp_path):
     assert deltas >= 10
 
 
-@pytest.mark.parametrize("ids", [str, "k{:04x}".format, code, serial, "item number {}".format, "{}".format])
+@pytest.mark.parametrize(
+    "ids", [str, "k{:04x}".format, code, rising, serial, "item number {}".format, "{}".format]
+)
 def test_ids_of_every_coding(jvm, ids, tmp_path):
-    """Numbers, columns, text; then numbers that become text."""
+    """Numbers, columns, columns in blocks, text; then numbers that become text."""
     rows = table(np.random.default_rng(3), 400, 16, 6)
     for i, name in enumerate(("old", "new")):
         kept = np.arange(20 * i, 380 + 20 * i)

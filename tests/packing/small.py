@@ -31,8 +31,15 @@ def serial(i: int) -> str:
     return f"{i * 3893 % 4001 * 9999:07}"
 
 
+def rising(i: int) -> str:
+    """An id of one length that rises with ``i`` up to 8,000, of more letters than one number holds."""
+    return f"{12 * i + 4000:05}-{code(i)[2:]}"
+
+
 def item_id(i: int, layout: str = "auto") -> str:
     """Id of an item of the small file."""
+    if layout == "rising":
+        return rising(i)
     return code(i) if layout == "columns" else f"item-{i}"
 
 
@@ -69,7 +76,8 @@ def write_small(
     """Write the small file: with a tower, else with steps for cosine and ridge for dot.
 
     With the layout "wide" it is slices of a wide table, without a matrix; with "columns" slices, item ids
-    and titles of one length, and user ids with zeros before them.
+    and titles of one length, and user ids with zeros before them; with "rising" slices, and item ids whose
+    first numbers lie in blocks.
     """
     wide = layout == "wide"
     items, users, seen = small_tables(WIDE_DIM if wide else DIM)
@@ -87,7 +95,7 @@ def write_small(
         user_ids=[user_id(i, layout) for i in range(N_USERS)],
         seen=seen,
         values=values,  # type: ignore[arg-type]
-        layout="sliced" if layout in ("wide", "columns") else layout,
+        layout="sliced" if layout in ("wide", "columns", "rising") else layout,
         similarity=similarity,  # type: ignore[arg-type]
         fold_in=FoldIn(weights, matrix, rule),
         metadata={"model": "mf", "note": '"quoted" \\ é'},

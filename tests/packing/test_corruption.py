@@ -19,6 +19,7 @@ FORMS = [
     ("int4", "sliced"),
     ("int8", "wide"),
     ("int8", "columns"),
+    ("int8", "rising"),
     ("int8", "csr"),
     ("int4", "csr"),
     ("f32", "csr"),

@@ -80,6 +80,29 @@ def steps(width: int) -> Damage:
     return damage
 
 
+def first_step(width: int) -> Damage:
+    """Another width of the first block's differences, of item ids whose first numbers lie in blocks."""
+
+    def damage(data: bytes) -> bytes:
+        strings = PackedFile(data).coded(Kind.ITEM_ID_POINTERS)
+        first = strings.head.more
+        number = int.from_bytes(strings.stream[:8].tobytes(), "little")
+        changed = number & ~(63 << first) | width << first
+        return patched(data, Kind.ITEM_ID_BYTES, 20 + len(strings.table), changed.to_bytes(8, "little"))
+
+    return damage
+
+
+def first_moved(data: bytes) -> bytes:
+    """Item ids in blocks whose first column has a bit less and a later one a bit more: the head tells."""
+    strings = PackedFile(data).coded(Kind.ITEM_ID_POINTERS)
+    table = bytearray(strings.table.tobytes())
+    later = next(i for i in range(1, strings.head.n_short) if table[4 * i + 2])
+    table[2] -= 1
+    table[4 * later + 2] += 1
+    return patched(data, Kind.ITEM_ID_BYTES, 20, bytes(table))
+
+
 def columns(*bits: int, letters: int | None = None) -> Damage:
     """Other bits of the numbers of item ids like ASINs, or so many letters of each column."""
 
@@ -223,6 +246,11 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("lengths", "int8", "columns", body(Kind.ITEM_ID_BYTES, 3, b"\x01")),
     ("lengths", "int8", "columns", body(Kind.ITEM_ID_BYTES, 6, b"\x3f")),
     ("lengths", "int8", "columns", body(Kind.TITLE_BYTES, 1, b"\x00")),
+    ("lengths", "int8", "rising", body(Kind.ITEM_ID_BYTES, 2, b"\x21")),
+    ("lengths", "int8", "rising", body(Kind.ITEM_ID_BYTES, 2, b"\x00")),
+    ("lengths", "int8", "rising", body(Kind.ITEM_ID_BYTES, 1, b"\x17")),
+    ("lengths", "int8", "rising", body(Kind.ITEM_ID_BYTES, 3, b"\x29")),
+    ("lengths", "int8", "columns", body(Kind.ITEM_ID_BYTES, 12, struct.pack("<Q", 2729))),
     ("padding", "int8", "sliced", gap),
     ("padding", "int8", "sliced", body(Kind.TITLE_POINTERS, -1, b"\x01")),
     ("padding", "int8", "sliced", body(Kind.USER_ID_BYTES, -1, b"\x01")),
@@ -236,6 +264,10 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("pointers", "int8", "sliced", body(Kind.SEEN_POINTERS, 4, u32(2**31))),
     ("pointers", "int8", "sliced", body(Kind.ITEM_ID_POINTERS, 0, b"\x01")),
     ("pointers", "int8", "sliced", body(Kind.TITLE_POINTERS, 4, b"\x00\x00")),
+    ("pointers", "int8", "rising", body(Kind.ITEM_ID_POINTERS, 0, b"\x01")),
+    ("pointers", "int8", "rising", body(Kind.ITEM_ID_POINTERS, 2, b"\xff\xff")),
+    ("pointers", "int8", "rising", first_step(0)),
+    ("pointers", "int8", "rising", body(Kind.ITEM_ID_BYTES, 12, struct.pack("<Q", 3234))),
     ("columns", "int8", "sliced", body(Kind.ITEM_COLUMNS, 3, b"\xff")),
     ("columns", "int8", "csr", body(Kind.ITEM_COLUMNS, 0, b"\x0c")),
     ("columns", "int8", "sliced", swap_columns),
@@ -271,6 +303,14 @@ DAMAGED: list[tuple[str, str, str, Damage]] = [
     ("strings", "int8", "columns", columns(letters=256)),
     ("strings", "int8", "columns", body(Kind.ITEM_ID_BYTES, 20, b"\xff\xff")),
     ("strings", "int8", "columns", body(Kind.ITEM_ID_BYTES, 20 + 4 * 10, b"\xff")),
+    ("strings", "int8", "rising", first_moved),
+    ("strings", "int8", "rising", first_step(25)),
+    ("strings", "int8", "rising", body(Kind.ITEM_ID_BYTES, 2, b"\x17")),
+    ("strings", "int8", "rising", body(Kind.ITEM_ID_BYTES, 20, b"\xff\xff")),
+    ("strings", "int8", "rising", body(Kind.ITEM_ID_BYTES, 20 + 4 * 14, b"\xff")),
+    ("ids", "int8", "rising", columns(letters=1)),
+    ("padding", "int8", "rising", body(Kind.ITEM_ID_BYTES, -9, b"\xff")),
+    ("padding", "int8", "rising", body(Kind.ITEM_ID_POINTERS, -1, b"\x01")),
     ("ids", "int8", "columns", columns(letters=1)),
     ("padding", "int8", "columns", body(Kind.ITEM_ID_BYTES, -9, b"\xff")),
     ("ids", "int8", "sliced", slots([70, *range(69)])),

@@ -56,6 +56,8 @@ KINDS = {
     "bits": (COLUMNS, [f"{i:064b}" for i in (0, 2**64 - 1, *(RNG.getrandbits(64) for _ in range(500)))]),
     "one letter": (COLUMNS, ["x"]),
     "empty": (COLUMNS, [""]),
+    "sorted codes": (COLUMNS, sorted("B0" + "".join(RNG.choices(ALNUM, k=8)) for _ in range(500))),
+    "numbered": (COLUMNS, [f"tt{i:07}" for k in range(7) for i in range(k, 1001, 7)]),
     "leading zeros": (NUMBERS, [f"{i:02}" for i in range(200)]),
     "rising serial numbers": (NUMBERS, [f"{i:07}" for i in sorted(RNG.sample(range(12_000_000), 500))]),
     "zeros of two lengths": (TEXT, ["007", "0008", "12345"]),
@@ -150,6 +152,29 @@ def test_any_strings_of_one_length_come_back(alphabets, n, rng):
     assert [coded.raw(row) for row in range(len(encoded))] == encoded
 
 
+@given(st.lists(st.integers(0, 36**7 - 1), min_size=1, max_size=80), st.integers(0, 80), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_any_rising_strings_come_back(numbers, shuffled, wide):
+    """Sorted but for some at the end, of one number or of two."""
+    rising = sorted(numbers)[: len(numbers) - shuffled] + numbers[max(0, len(numbers) - shuffled) :]
+    encoded = [f"{number:0{12 if wide else 9}x}".encode() for number in rising]
+    starts, codes = (np.frombuffer(part, np.uint8) for part in code_list(encoded) or ())
+    coded = CodedList(starts, codes, len(encoded))
+    assert coded.head.fits(len(encoded), len(starts), len(codes))
+    assert coded.all() == encoded
+    assert [coded.raw(row) for row in range(len(encoded))] == encoded
+
+
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 31, 32, 33, 500])
+def test_blocks_are_taken_where_they_are_smaller(n):
+    """A list of the same strings in no order takes the bits of each; in order, no more than that."""
+    ordered = [f"tt{i:07}".encode() for i in range(n)]
+    mixed = random.Random(0).sample(ordered, n)
+    ordered_bytes, mixed_bytes = (sum(map(len, code_list(strings) or ())) for strings in (ordered, mixed))
+    assert ordered_bytes <= mixed_bytes
+    assert ((code_list(ordered) or (b"", bytes(3)))[1][2] > 0) == (ordered_bytes < mixed_bytes)
+
+
 @given(st.lists(st.integers(1, 256), max_size=9))
 @example([16] * 8)
 @example([2] * 12)
@@ -178,7 +203,9 @@ def test_bits_come_back(numbers):
     assert unpack_bits(data, at, widths).tolist() == numbers
 
 
-@pytest.mark.parametrize(("name", "most"), [("runs", 1.2), ("hex", 16.4), ("codes", 5.7)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("runs", 1.2), ("hex", 16.4), ("codes", 5.7), ("sorted codes", 4.9), ("numbered", 1.2)]
+)
 def test_ids_take_few_bytes(name, most):
     encoded = [s.encode() for s in KINDS[name][1]]
     assert sum(map(len, code_list(encoded) or ())) < most * len(encoded)

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from sparsedevice.errors import PackedFileError
 from sparsedevice.packing import PackedFile, compact, diff, pack
 from tests.android.test_update import pairs
-from tests.packing.small import code, serial, write_small
+from tests.packing.small import code, rising, serial, write_small
 from tests.packing.test_delta import HEADER, refreshed, sealed, table
 from tests.web.module_recommender import NodeModule, call
 from tests.web.test_page import SHOWN, TEXT, expected, visit
@@ -66,7 +66,9 @@ def test_refreshed_model(module, form, similarity, tmp_path):
     assert refused.value.promise == "base"
 
 
-@pytest.mark.parametrize("ids", [str, "k{:04x}".format, code, serial, "item number {}".format, "{}".format])
+@pytest.mark.parametrize(
+    "ids", [str, "k{:04x}".format, code, rising, serial, "item number {}".format, "{}".format]
+)
 def test_ids_of_every_coding(module, ids, tmp_path):
     rows = table(np.random.default_rng(3), 400, 16, 6)
     for i, name in enumerate(("old", "new")):

@@ -23,6 +23,7 @@ const FILES = [
   "sparsedevice-compact.js",
   "sparsedevice-compact-body.js",
   "sparsedevice-prefix-codes.js",
+  "sparsedevice-blocks.js",
   "sparsedevice-columns.js",
   "keep.js",
   "sparsedevice.wasm",

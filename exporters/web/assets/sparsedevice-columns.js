@@ -1,25 +1,36 @@
 // Strings of one length in a packed file, read and written (docs/format.md, "Columns").
 
+import { NUMBER_BLOCK, takeBlock } from "./sparsedevice-blocks.js";
+
 const MAX_COLUMNS = 64;
 const MAX_WIDTH = 255;
 const ENTRY_BYTES = 4;
 const NUMBER_BITS = 32;
 
-/* All `n` strings of a stream of bits, as bytes. */
-export function readColumns(stream, table, count, n) {
+/* All `n` strings of a stream of bits, as bytes; `firstBits` where their first numbers lie in blocks, else 0. */
+export function readColumns(stream, table, count, n, firstBits) {
   let fraction = 0; /* times the size of an alphabet, its whole part is a place there */
-  const letter = (_, column) => {
+  let block = [];
+  const take = (row, column, bits) => {
+    if (!firstBits || column) {
+      return stream.take(bits);
+    }
+    block = row % NUMBER_BLOCK ? block : takeBlock(stream, Math.min(NUMBER_BLOCK, n - row), bits);
+    return block[row % NUMBER_BLOCK];
+  };
+  const letter = (row, column) => {
     const [low, high, bits, last] = table.subarray(ENTRY_BYTES * column, ENTRY_BYTES * (column + 1));
-    fraction = bits || !column ? stream.take(bits) / 2 ** bits : fraction;
+    fraction = bits || !column ? take(row, column, bits) / 2 ** bits : fraction;
     const place = Math.floor(fraction * (last + 1));
     fraction = fraction * (last + 1) - place;
     return table[low + 256 * high + place];
   };
-  return Array.from({ length: n }, () => Uint8Array.from({ length: count }, letter));
+  return Array.from({ length: n }, (_, row) => Uint8Array.from({ length: count }, (_, column) => letter(row, column)));
 }
 
-/* Put strings into `codes`; their table, or null where lengths differ or are too large. */
-export function putColumns(codes, strings) {
+/* Letters as places in the alphabets of their columns: the table, the bits of a string, and of each string the numbers
+ * with their bits. Null where lengths differ or are too large. */
+export function columnsOf(strings) {
   const count = strings[0].length;
   if (count > MAX_COLUMNS || strings.some((string) => string.length !== count)) {
     return null;
@@ -34,20 +45,20 @@ export function putColumns(codes, strings) {
     return null;
   }
   const places = alphabets.map((alphabet) => new Map(Array.from(alphabet, (letter, place) => [letter, place])));
-  const numbers = new Array(count).fill(0);
-  for (const string of strings) {
+  const numbersOf = (string) => {
+    const numbers = [];
     let fraction = 0; /* of 2^32 */
     for (let column = count - 1; column >= 0; column--) {
       const place = places[column].get(string[column]);
       fraction = Math.ceil((place * 2 ** NUMBER_BITS + fraction) / sizes[column]);
       if (bits[column]) {
-        numbers[column] = Math.ceil(fraction / 2 ** (NUMBER_BITS - bits[column]));
+        numbers.push(Math.ceil(fraction / 2 ** (NUMBER_BITS - bits[column])));
         fraction = 0;
       }
     }
-    numbers.forEach((number, column) => codes.put(number, bits[column]));
-  }
-  return { table: tableOf(alphabets, bits), width, count };
+    return numbers.reverse();
+  };
+  return { table: tableOf(alphabets, bits), width, count, widths: bits.filter(Boolean), numbersOf };
 }
 
 /* The columns, then their alphabets; what stands there already is used again. */

@@ -1,14 +1,13 @@
 // Lists of strings in a packed file: read, and written as every writer does (docs/format.md, "Strings").
 
-import { putColumns, readColumns } from "./sparsedevice-columns.js";
+import { bitLength, NUMBER_BLOCK, putBlock, takeBlock } from "./sparsedevice-blocks.js";
+import { columnsOf, readColumns } from "./sparsedevice-columns.js";
 import { bodyError } from "./sparsedevice-errors.js";
 
 const [TEXT, NUMBERS, COLUMNS] = [0, 1, 3];
 const HEAD_BYTES = 20;
 const SLACK = 8; /* zero bytes after an array of bits */
 const TEXT_BLOCK = 8;
-const NUMBER_BLOCK = 16;
-const STEP_BITS = 6;
 const MAX_DIGITS = 10;
 const MAX_WIDTH = 12;
 const [NOTHING, LITERAL, END] = [0xeff, 0xf00, 255];
@@ -17,7 +16,6 @@ const U32 = 2 ** 32;
 const TITLES = 17;
 
 const encoder = new TextEncoder();
-const bitLength = (number) => (number < 2 ? number : Math.floor(Math.log2(number)) + 1);
 
 class BitReader {
   constructor(data) {
@@ -209,21 +207,17 @@ export class TextList {
 
   #numbers(stream) {
     const { width, nShort } = this.#head;
-    const strings = [];
-    let [number, step] = [0, 0];
-    for (let row = 0; row < this.#n; row++) {
-      const first = row % NUMBER_BLOCK === 0;
-      number = first ? stream.take(width) : (number + stream.take(step)) % 2 ** width;
-      step = first && row + 1 < this.#n ? stream.take(STEP_BITS) : step;
-      strings.push(encoder.encode(String(number).padStart(nShort, "0")));
+    const numbers = [];
+    while (numbers.length < this.#n) {
+      numbers.push(...takeBlock(stream, Math.min(NUMBER_BLOCK, this.#n - numbers.length), width));
     }
-    return strings;
+    return numbers.map((number) => encoder.encode(String(number).padStart(nShort, "0")));
   }
 
   #columns(stream) {
-    const { nTable, nShort } = this.#head;
+    const { nTable, nShort, more } = this.#head;
     const table = this.#codes.subarray(HEAD_BYTES, HEAD_BYTES + 3 * nTable);
-    return readColumns(stream, table, nShort, this.#n);
+    return readColumns(stream, table, nShort, this.#n, more);
   }
 
   #text(stream) {
@@ -258,9 +252,7 @@ export class TextWriter {
 
   /* Starts, codes, and for ids the index. */
   sections(first) {
-    const bytes = ([starts, codes]) => starts.length + codes.length;
-    const short = [this.#numbers(), this.#columns()].filter(Boolean).sort((a, b) => bytes(a) - bytes(b)); /* stable */
-    const coded = short[0] ?? this.#text();
+    const coded = shortest([this.#numbers(), this.#columns()].filter(Boolean)) ?? this.#text();
     return first === TITLES ? coded : [...coded, this.#index()];
   }
 
@@ -289,25 +281,37 @@ export class TextWriter {
       return null;
     }
     const width = Math.max(1, bitLength(most(numbers)));
-    const step = (i) => (numbers[i] - numbers[i - 1] + 2 ** width) % 2 ** width;
     const [codes, starts] = [new BitWriter(), []];
     for (let row = 0; row < numbers.length; row += NUMBER_BLOCK) {
-      const more = Math.min(NUMBER_BLOCK, numbers.length - row) - 1;
-      const rest = Array.from({ length: more }, (_, i) => step(row + i + 1));
-      const needed = bitLength(Math.max(0, ...rest));
       starts.push(codes.bits);
-      codes.put(numbers[row], width);
-      codes.put(needed, rest.length ? STEP_BITS : 0);
-      rest.forEach((difference) => codes.put(difference, needed));
+      putBlock(codes, numbers.slice(row, row + NUMBER_BLOCK), width);
     }
     return this.#join(codes, starts, [], [NUMBERS, width, 0, digits, 0, 0]);
   }
 
-  /* Letters as places in the alphabets of their columns; null where lengths differ or are too large. */
+  /* Letters as places in the alphabets of their columns, string by string, or with the first number of each in blocks
+   * where that takes fewer bytes; null where lengths differ or are too large. */
   #columns() {
-    const codes = new BitWriter();
-    const columns = putColumns(codes, this.#strings);
-    return columns && this.#join(codes, [], columns.table, [COLUMNS, columns.width, 0, columns.count, 0, 0]);
+    const columns = columnsOf(this.#strings);
+    if (!columns) {
+      return null;
+    }
+    const { table, width, count, widths, numbersOf } = columns;
+    const ways = [0, ...widths.slice(0, 1)].map((first) => {
+      const [codes, starts] = [new BitWriter(), []];
+      for (let row = 0; row < this.#strings.length; row += NUMBER_BLOCK) {
+        const block = this.#strings.slice(row, row + NUMBER_BLOCK).map(numbersOf);
+        if (first) {
+          starts.push(codes.bits);
+          const firsts = block.map((numbers) => numbers.shift());
+          putBlock(codes, firsts, first);
+        }
+        const own = first ? widths.slice(1) : widths;
+        block.flat().forEach((number, i) => codes.put(number, own[i % own.length]));
+      }
+      return this.#join(codes, starts, table, [COLUMNS, width, first, count, 0, 0]);
+    });
+    return shortest(ways);
   }
 
   #text() {
@@ -351,6 +355,12 @@ export class TextWriter {
     new DataView(section.buffer).setUint32(0, slots.length, true);
     return section;
   }
+}
+
+/* Of sections of a list those of the fewest bytes, the first ones if alike. */
+function shortest(ways) {
+  const bytes = ([starts, codes]) => starts.length + codes.length;
+  return ways.sort((a, b) => bytes(a) - bytes(b))[0]; /* stable */
 }
 
 /* The number below 2^32 that digits make, else -1. */

@@ -26,6 +26,7 @@ typedef struct sd_list {
     uint32_t n, coding, start_width, slot_width;
     uint32_t shift;       /* log2 of the strings between two starts */
     uint32_t width, more; /* bits of a code, and how many more a long one has */
+    uint32_t first, rest; /* bits of a number in blocks, 0 where none is; and of what follows it */
     uint32_t n_symbols, first_final, n_final;
     uint32_t n_short; /* symbols of short codes, columns, or digits that a number has at least */
 } sd_list;
@@ -83,6 +84,7 @@ static inline uint32_t sd_column_size(uint32_t column) { return (column >> 24) +
 /* Where a string is being read. */
 typedef struct sd_chars {
     uint64_t at;     /* a bit; of numbers: the row */
+    uint32_t number; /* of columns in blocks: the first one */
     uint32_t column; /* of columns: those read */
     int ended;       /* the last part had the end of the string */
     uint32_t count;

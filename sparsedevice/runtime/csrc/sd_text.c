@@ -17,19 +17,24 @@ void sd_open_list(const sd_model *model, uint32_t first, sd_list *list) {
     list->codes = list->symbols + 3 * (uint64_t)list->n_symbols;
     list->index = first == SD_K_TITLE_POINTERS ? NULL : model->sections[first + 2];
     list->n = first == SD_K_USER_ID_POINTERS ? model->n_users : model->n_items;
-    list->shift = list->coding == SD_AS_NUMBERS ? 4 : 3;
-    list->slot_width = 32;
-    while (list->slot_width > 1 && !(list->n >> (list->slot_width - 1)))
-        list->slot_width--;
+    list->shift = list->coding == SD_AS_TEXT ? 3 : 4;
+    list->first = list->coding == SD_AS_NUMBERS   ? list->width
+                  : list->coding == SD_AS_COLUMNS ? list->more
+                                                  : 0;
+    list->rest = list->width - list->first;
+    list->slot_width = 1;
+    for (uint32_t step = 16; step; step /= 2)
+        list->slot_width += list->n >> (list->slot_width - 1 + step) ? step : 0;
 }
 
 static uint64_t block_of(const sd_list *list, uint32_t row) { return row >> list->shift; }
 
 static int head_fits(const sd_list *list) {
     if (list->coding == SD_AS_COLUMNS)
-        return !list->more && !list->start_width && list->n_short <= SD_MAX_COLUMNS &&
+        return list->more <= list->width && list->more <= 32 && list->n_short <= SD_MAX_COLUMNS &&
                4 * list->n_short <= 3 * list->n_symbols &&
-               list->bits == (uint64_t)list->n * list->width;
+               (list->more ||
+                (!list->start_width && list->bits == (uint64_t)list->n * list->width));
     if (list->coding == SD_AS_NUMBERS)
         return list->width - 1 < 32 && !list->more && !list->n_symbols &&
                list->n_short <= SD_MAX_DIGITS;
@@ -61,23 +66,26 @@ int sd_list_fits(const sd_model *model, uint32_t first) {
 
 /* Bit at which the block of a row begins, at most the number of bits. */
 static uint64_t block_start(const sd_list *list, uint32_t row) {
-    if (list->coding == SD_AS_COLUMNS)
+    if (list->coding == SD_AS_COLUMNS && !list->first)
         return (uint64_t)row * list->width;
     uint64_t start =
         sd_bits(list->starts, block_of(list, row) * list->start_width, list->start_width);
     return start < list->bits ? start : list->bits;
 }
 
-/* Of a list of numbers: that of a row. */
-static uint32_t number_at(const sd_list *list, uint32_t row) {
+/* The number of a row in its block; unless NULL, also the bit at which what follows it begins. */
+static uint32_t number_at(const sd_list *list, uint32_t row, uint64_t *rest) {
     uint64_t at = block_start(list, row);
-    uint32_t mask = (uint32_t)(((uint64_t)1 << list->width) - 1), place = row % SD_NUMBER_BLOCK;
-    uint32_t number = (uint32_t)sd_bits(list->codes, at, list->width);
-    at += list->width;
-    if (!place || at >= list->bits)
-        return number;
-    uint32_t width = (uint32_t)sd_bits(list->codes, at, 6);
-    at += 6;
+    uint32_t mask = (uint32_t)(((uint64_t)1 << list->first) - 1), place = row % SD_NUMBER_BLOCK;
+    uint32_t number = (uint32_t)sd_bits(list->codes, at, list->first), width = 0;
+    uint32_t more = rest ? sd_min(list->n - (row - place), SD_NUMBER_BLOCK) - 1 : place;
+    at += list->first;
+    if (more && at < list->bits) {
+        width = (uint32_t)sd_bits(list->codes, at, 6);
+        at += 6;
+    }
+    if (rest)
+        *rest = at + more * width + place * list->rest;
     if (width > 32 || at + place * width > list->bits)
         return number;
     for (uint32_t i = 0; i < place; i++, at += width)
@@ -86,13 +94,16 @@ static uint32_t number_at(const sd_list *list, uint32_t row) {
 }
 
 void sd_begin(const sd_list *list, uint32_t row, sd_chars *chars) {
-    uint64_t at = list->coding == SD_AS_NUMBERS ? row : block_start(list, row);
     uint32_t skip = list->coding == SD_AS_TEXT ? row % SD_TEXT_BLOCK : 0;
-    while (skip && at < list->bits)
-        skip -= (uint32_t)sd_final(list, sd_code(list, &at));
-    chars->at = at;
     chars->column = 0;
     chars->ended = 0;
+    if (list->coding == SD_AS_COLUMNS && list->first) {
+        chars->number = number_at(list, row, &chars->at);
+        return;
+    }
+    chars->at = list->coding == SD_AS_NUMBERS ? row : block_start(list, row);
+    while (skip && chars->at < list->bits)
+        skip -= (uint32_t)sd_final(list, sd_code(list, &chars->at));
 }
 
 /* Columns: the letters of the next number, which is a fraction. Times the size of an alphabet it
@@ -107,8 +118,12 @@ static int next_letters(const sd_list *list, sd_chars *chars) {
         if ((width = sd_column_bits(column))) {
             if (chars->count)
                 return 1;
-            fraction = (uint32_t)sd_bits(list->codes, chars->at, width & 63) << (-width & 31);
-            chars->at += width;
+            if (list->first && !chars->column) {
+                fraction = chars->number << (-width & 31);
+            } else {
+                fraction = (uint32_t)sd_bits(list->codes, chars->at, width & 63) << (-width & 31);
+                chars->at += width;
+            }
         }
         uint64_t product = (uint64_t)fraction * sd_column_size(column);
         uint32_t place = (column & 0xFFFFu) + (uint32_t)(product >> 32);
@@ -123,7 +138,7 @@ static int next_letters(const sd_list *list, sd_chars *chars) {
 
 /* Numbers: all digits. */
 static int next_digits(const sd_list *list, sd_chars *chars) {
-    uint32_t number = number_at(list, (uint32_t)chars->at), count = 1;
+    uint32_t number = number_at(list, (uint32_t)chars->at, NULL), count = 1;
     for (uint32_t rest = number; rest > 9 || count < list->n_short; rest /= 10)
         count++;
     for (uint32_t i = count; i; i--, number /= 10)
@@ -223,7 +238,7 @@ enum { SD_TOGETHER = 16 };
 static int equal(const sd_list *list, uint32_t row, const char *id, uint64_t length,
                  uint32_t number) {
     if (list->coding == SD_AS_NUMBERS)
-        return number_at(list, row) == number;
+        return number_at(list, row, NULL) == number;
     sd_chars chars;
     sd_begin(list, row, &chars);
     for (uint64_t done = 0;; done += chars.count) {

@@ -74,7 +74,8 @@ static int check_symbols(const sd_list *list) {
     return known == n;
 }
 
-/* Numbers take the bits of a string, and no more than 32 each; alphabets lie in the table. */
+/* Numbers take the bits of a string, and no more than 32 each, those in blocks the bits of the
+ * first one; alphabets lie in the table. */
 static int check_columns(const sd_list *list) {
     uint32_t width = 0;
     for (uint32_t i = 0; i < list->n_short; i++) {
@@ -84,29 +85,35 @@ static int check_columns(const sd_list *list) {
             return 0;
         width += sd_column_bits(column);
     }
-    return width == list->width;
+    return width == list->width &&
+           (!list->first || list->first == sd_column_bits(sd_column(list, 0)));
 }
 
-/* One string from bit *at on, which moves behind it. */
-static sd_status check_text(const sd_list *list, uint64_t *at) {
+/* The string that is being read, up to its end. */
+static sd_status check_text(const sd_list *list, sd_chars *chars) {
     sd_utf8 utf8 = {0};
-    sd_chars chars;
     uint32_t count = 0;
-    chars.at = *at;
-    chars.column = 0;
-    chars.ended = 0;
-    while (sd_next(list, &chars)) {
-        for (uint32_t i = 0; i < chars.count; i++)
-            if (!take_byte(&utf8, chars.bytes[i]))
+    while (sd_next(list, chars)) {
+        for (uint32_t i = 0; i < chars->count; i++)
+            if (!take_byte(&utf8, chars->bytes[i]))
                 return SD_STRINGS;
-        count += chars.count;
+        count += chars->count;
         if (count > SD_MAX_STRING)
             return SD_STRINGS;
     }
-    if (utf8.left || !chars.ended)
-        return SD_STRINGS;
-    *at = chars.at;
-    return SD_OK;
+    return utf8.left || !chars->ended ? SD_STRINGS : SD_OK;
+}
+
+/* A block of numbers from bit *at on, which moves behind it and what follows its numbers. */
+static sd_status check_block(const sd_list *list, uint32_t row, uint64_t *at) {
+    uint32_t count = sd_min(SD_NUMBER_BLOCK, list->n - row), width = 0;
+    *at += list->first;
+    if (count > 1 && *at < list->bits) {
+        width = (uint32_t)sd_bits(list->codes, *at, 6);
+        *at += 6;
+    }
+    *at += (count - 1) * width + count * list->rest;
+    return width > list->first ? SD_STRINGS : SD_OK;
 }
 
 /* Blocks begin where the ones before end, and the last one ends where the bits do. */
@@ -121,28 +128,27 @@ sd_status sd_check_strings(const sd_model *model, uint32_t first) {
     if ((list.coding == SD_AS_TEXT && !check_symbols(&list)) ||
         (list.coding == SD_AS_COLUMNS && !check_columns(&list)))
         return SD_STRINGS;
+    int blocks = list.coding != SD_AS_COLUMNS || list.first;
     for (uint32_t row = 0; row < list.n && !status; row++) {
-        if (row % block == 0 && list.coding != SD_AS_COLUMNS) {
+        if (blocks && row % block == 0) {
             if (sd_bits(list.starts, start, list.start_width) != at || at >= list.bits)
                 return SD_POINTERS;
             start += list.start_width;
+            if (list.first)
+                status = check_block(&list, row, &at);
         }
-        if (list.coding != SD_AS_NUMBERS) {
-            status = check_text(&list, &at);
-        } else if (row % block == 0) {
-            uint32_t count = sd_min(block, list.n - row), width = 0;
-            at += list.width;
-            if (count > 1 && at < list.bits) {
-                width = (uint32_t)sd_bits(list.codes, at, 6);
-                at += 6;
-            }
-            if (width > list.width)
-                return SD_STRINGS;
-            at += (count - 1) * width;
-        }
+        if (status || list.coding == SD_AS_NUMBERS)
+            continue;
+        sd_chars chars;
+        chars.at = at;
+        chars.column = 0;
+        chars.ended = 0;
+        if (list.first)
+            sd_begin(&list, row, &chars);
+        status = check_text(&list, &chars);
+        if (!list.first)
+            at = chars.at;
     }
-    if (list.coding == SD_AS_COLUMNS)
-        start = 0;
     if (!status && at != list.bits)
         status = SD_POINTERS;
     if (!status && !(rest_is_zero(list.starts, start) && rest_is_zero(list.codes, list.bits)))

@@ -8,13 +8,29 @@ import java.util.Arrays;
 final class Columns {
     private static final int MAX_WIDTH = 255;
 
-    private Columns() {}
+    private final StoredStrings strings;
+    private final int[][] places;
+    private final byte[][] alphabets;
+    private final int[] sizes, bits;
+
+    /** Of strings of {@code count} bytes. */
+    private Columns(StoredStrings strings, int count) {
+        this.strings = strings;
+        places = new int[count][256];
+        alphabets = new byte[count][];
+        sizes = new int[count];
+        for (int column = 0; column < count; column++) {
+            alphabets[column] = alphabet(strings, column, places[column]);
+            sizes[column] = alphabets[column].length;
+        }
+        bits = numberBits(sizes);
+    }
 
     /** Starts and codes of letters as places in the alphabets of their columns; null where lengths differ or are too
      * large. */
     static byte[][] code(StoredStrings strings) {
-        int n = strings.count(), count = strings.length(0);
-        for (int row = 1; row < n; row++) {
+        int count = strings.length(0), width = 0;
+        for (int row = 1; row < strings.count(); row++) {
             if (strings.length(row) != count) {
                 return null;
             }
@@ -22,39 +38,71 @@ final class Columns {
         if (count > StringList.MAX_COLUMNS) {
             return null;
         }
-        int[][] places = new int[count][256];
-        int[] sizes = new int[count];
-        byte[][] alphabets = new byte[count][];
-        for (int column = 0; column < count; column++) {
-            alphabets[column] = alphabet(strings, column, places[column]);
-            sizes[column] = alphabets[column].length;
-        }
-        int[] bits = numberBits(sizes);
-        int width = 0;
-        for (int of : bits) {
+        Columns columns = new Columns(strings, count);
+        for (int of : columns.bits) {
             width += of;
         }
         if (width > MAX_WIDTH) {
             return null;
         }
+        byte[][] rows = columns.inRows(width);
+        return width == 0 ? rows : TextWriter.shorter(rows, columns.inBlocks(width));
+    }
+
+    private byte[][] inRows(int width) {
         BitSink codes = new BitSink();
-        long[] numbers = new long[count];
-        for (int row = 0; row < n; row++) {
-            long fraction = 0;
-            for (int column = count - 1; column >= 0; column--) {
-                int place = places[column][strings.bytes[strings.pointers[row] + column] & 255];
-                fraction = quotient(((long) place << StringList.NUMBER_BITS) + fraction, sizes[column]);
-                if (bits[column] > 0) {
-                    numbers[column] = quotient(fraction, 1L << StringList.NUMBER_BITS - bits[column]);
-                    fraction = 0;
-                }
+        for (int row = 0; row < strings.count(); row++) {
+            put(codes, numbers(row), 0);
+        }
+        return join(new long[0], width, 0, codes);
+    }
+
+    /** The first number of each string in blocks, and the others behind these. */
+    private byte[][] inBlocks(int width) {
+        int n = strings.count(), block = StringList.NUMBER_BLOCK;
+        long[] starts = new long[(n - 1) / block + 1];
+        BitSink codes = new BitSink();
+        for (int row = 0; row < n; row += block) {
+            long[][] numbers = new long[Math.min(block, n - row)][];
+            long[] first = new long[numbers.length];
+            for (int i = 0; i < numbers.length; i++) {
+                numbers[i] = numbers(row + i);
+                first[i] = numbers[i][0];
             }
-            for (int column = 0; column < count; column++) {
-                codes.put(numbers[column], bits[column]);
+            starts[row / block] = codes.bits();
+            TextWriter.putBlock(codes, first, bits[0]);
+            for (long[] of : numbers) {
+                put(codes, of, 1);
             }
         }
-        int[] head = {StringList.COLUMNS, width, 0, count, 0, 0};
-        return TextWriter.join(new long[0], head, table(alphabets, bits), codes);
+        return join(starts, width, bits[0], codes);
+    }
+
+    private byte[][] join(long[] starts, int width, int first, BitSink codes) {
+        int[] head = {StringList.COLUMNS, width, first, bits.length, 0, 0};
+        return TextWriter.join(starts, head, table(alphabets, bits), codes);
+    }
+
+    /** Put the numbers that begin at a column or behind it. */
+    private void put(BitSink codes, long[] numbers, int from) {
+        for (int column = from; column < bits.length; column++) {
+            codes.put(numbers[column], bits[column]);
+        }
+    }
+
+    /** The numbers of a string, each at the column where it begins. */
+    private long[] numbers(int row) {
+        long[] numbers = new long[bits.length];
+        long fraction = 0;
+        for (int column = bits.length - 1; column >= 0; column--) {
+            int place = places[column][strings.bytes[strings.pointers[row] + column] & 255];
+            fraction = quotient(((long) place << StringList.NUMBER_BITS) + fraction, sizes[column]);
+            if (bits[column] > 0) {
+                numbers[column] = quotient(fraction, 1L << StringList.NUMBER_BITS - bits[column]);
+                fraction = 0;
+            }
+        }
+        return numbers;
     }
 
     /** Rounded up. */

@@ -8,6 +8,7 @@ final class StringList {
     static final int TEXT = 0, NUMBERS = 1, COLUMNS = 3;
     /** What a symbol is made of: symbols, bytes from LITERAL on, or nothing. */
     static final int NOTHING = 0xEFF, LITERAL = 0xF00, END = 255;
+    static final int NUMBER_BLOCK = 16, STEP_BITS = 6;
     static final int MAX_SYMBOL_BYTES = 64, MAX_COLUMNS = 64, MAX_DIGITS = 10;
     /** Bytes of a column's entry, and bits of a number that columns make. */
     static final int COLUMN_BYTES = 4, NUMBER_BITS = 32;
@@ -17,6 +18,8 @@ final class StringList {
     final long bits;
     private final ByteBuffer data;
     final int more, firstFinal, finalCount;
+    /** Bits of a number in blocks, 0 where there are none, and of what follows it. */
+    final int firstBits, restBits;
     private final int starts, symbols, codes, index;
 
     /** The next part of a string that is being read. */
@@ -25,7 +28,7 @@ final class StringList {
         private final int[] open = new int[MAX_SYMBOL_BYTES];
         int count;
         boolean ended;
-        long at;
+        long at, number;
         int column;
 
         void begin(long at) {
@@ -50,6 +53,8 @@ final class StringList {
         firstFinal = data.getShort(head + 8) & 0xFFFF;
         finalCount = data.getShort(head + 10) & 0xFFFF;
         bits = data.getLong(head + 12);
+        firstBits = coding == NUMBERS ? width : coding == COLUMNS ? more : 0;
+        restBits = width - firstBits;
         starts = file.offset(first);
         symbols = head + HEAD_BYTES;
         codes = symbols + 3 * symbolCount;
@@ -77,8 +82,9 @@ final class StringList {
             return width >= 1 && width <= 32 && more == 0 && symbolCount == 0 && shortCount <= MAX_DIGITS;
         }
         if (coding == COLUMNS) {
-            return more == 0 && startWidth == 0 && shortCount <= MAX_COLUMNS
-                    && COLUMN_BYTES * shortCount <= 3 * symbolCount && bits == (long) n * width;
+            return more <= Math.min(width, NUMBER_BITS) && shortCount <= MAX_COLUMNS
+                    && COLUMN_BYTES * shortCount <= 3 * symbolCount
+                    && (more > 0 || (startWidth == 0 && bits == (long) n * width));
         }
         return coding == TEXT && width >= 1 && width <= 12 && more <= 12 && symbolCount <= NOTHING;
     }
@@ -90,7 +96,7 @@ final class StringList {
 
     /** Log2 of the strings between two starts. */
     int blockShift() {
-        return coding == NUMBERS ? 4 : 3;
+        return coding == TEXT ? 3 : 4;
     }
 
     int blocks() {
@@ -139,24 +145,32 @@ final class StringList {
     }
 
     private long blockOf(int row) {
-        return coding == COLUMNS ? (long) row * width : Math.min(start(row >> blockShift()), bits);
+        return coding == COLUMNS && firstBits == 0 ? (long) row * width : Math.min(start(row >> blockShift()), bits);
     }
 
-    /** A list of numbers: that of a row. */
+    /** The number of a row in its block. */
     long number(int row) {
-        long at = blockOf(row), number = codeBits(at, width);
-        int place = row & 15;
-        at += width;
+        long at = blockOf(row), number = codeBits(at, firstBits);
+        int place = row % NUMBER_BLOCK;
+        at += firstBits;
         if (place > 0 && at < bits) {
-            int step = (int) codeBits(at, 6);
-            at += 6;
+            int step = (int) codeBits(at, STEP_BITS);
+            at += STEP_BITS;
             if (step <= 32 && at + (long) place * step <= bits) {
                 for (int i = 0; i < place; i++, at += step) {
                     number += codeBits(at, step);
                 }
             }
         }
-        return number & (1L << width) - 1;
+        return number & (1L << firstBits) - 1;
+    }
+
+    /** The bit at which what follows the number of a row begins. */
+    private long rest(int row) {
+        int place = row % NUMBER_BLOCK, more = Math.min(n - (row - place), NUMBER_BLOCK) - 1;
+        long at = blockOf(row) + firstBits;
+        at += more > 0 && at < bits ? STEP_BITS + more * codeBits(at, STEP_BITS) : 0;
+        return at + place * restBits;
     }
 
     private int code(Reader reader) {
@@ -171,6 +185,11 @@ final class StringList {
 
     /** Begin to read a string of a list of text or columns. */
     void begin(int row, Reader reader) {
+        if (firstBits > 0) {
+            reader.begin(rest(row));
+            reader.number = number(row);
+            return;
+        }
         reader.begin(blockOf(row));
         for (int skip = coding == COLUMNS ? 0 : row & 7; skip > 0 && reader.at < bits; ) {
             skip -= isFinal(code(reader)) ? 1 : 0;
@@ -199,8 +218,10 @@ final class StringList {
                 if (reader.count > 0) {
                     return true;
                 }
-                fraction = codeBits(reader.at, count) << NUMBER_BITS - count & PackedFile.U32_MAX;
-                reader.at += count;
+                boolean inBlock = firstBits > 0 && reader.column == 0;
+                long number = inBlock ? reader.number : codeBits(reader.at, count);
+                fraction = number << NUMBER_BITS - count & PackedFile.U32_MAX;
+                reader.at += inBlock ? 0 : count;
             }
             long product = fraction * columnSize(column);
             int place = (column & 0xFFFF) + (int) (product >>> NUMBER_BITS);

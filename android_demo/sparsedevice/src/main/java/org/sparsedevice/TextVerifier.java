@@ -40,21 +40,20 @@ final class TextVerifier {
         }
         long at = 0;
         int block = 1 << list.blockShift();
+        boolean blocks = list.coding != StringList.COLUMNS || list.firstBits > 0;
         for (int row = 0; row < list.n; row++) {
-            if (row % block == 0 && list.coding != StringList.COLUMNS) {
+            if (blocks && row % block == 0) {
                 require(list.start(row / block) == at && at < list.bits, Promise.POINTERS);
+                at = list.firstBits > 0 ? blockEnd(row, at) : at;
             }
             if (list.coding != StringList.NUMBERS) {
-                at = checkString(at);
-            } else if (row % block == 0) {
-                int count = Math.min(block, list.n - row), step = 0;
-                at += list.width;
-                if (count > 1 && at < list.bits) {
-                    step = (int) list.codeBits(at, 6);
-                    at += 6;
+                if (list.firstBits > 0) {
+                    list.begin(row, reader);
+                } else {
+                    reader.begin(at);
                 }
-                require(step <= list.width, Promise.STRINGS);
-                at += (long) (count - 1) * step;
+                checkString();
+                at = list.firstBits > 0 ? at : reader.at;
             }
         }
         require(at == list.bits, Promise.POINTERS);
@@ -63,10 +62,21 @@ final class TextVerifier {
         checkRest(codes, list.bits);
     }
 
-    /** Bit behind the string that begins at bit {@code at}. */
-    private long checkString(long at) {
+    /** Bit behind a block of numbers, and what follows them, that begins at bit {@code at}. */
+    private long blockEnd(int row, long at) {
+        int count = Math.min(StringList.NUMBER_BLOCK, list.n - row), step = 0;
+        at += list.firstBits;
+        if (count > 1 && at < list.bits) {
+            step = (int) list.codeBits(at, StringList.STEP_BITS);
+            at += StringList.STEP_BITS;
+        }
+        require(step <= list.firstBits, Promise.STRINGS);
+        return at + (count - 1) * step + count * list.restBits;
+    }
+
+    /** The string that is being read, up to its end. */
+    private void checkString() {
         int count = 0;
-        reader.begin(at);
         while (list.next(reader)) {
             System.arraycopy(reader.bytes, 0, scratch.moreBytes(count, reader.count), count, reader.count);
             count += reader.count;
@@ -74,7 +84,6 @@ final class TextVerifier {
         }
         java.nio.ByteBuffer bytes = scratch.wrapped(count);
         require(reader.ended && Utf8.valid(bytes, 0, count), Promise.STRINGS);
-        return reader.at;
     }
 
     private void checkRest(int bytes, long bits) {
@@ -95,7 +104,7 @@ final class TextVerifier {
             }
             width += bits;
         }
-        return width == list.width;
+        return width == list.width && (list.firstBits == 0 || list.firstBits == StringList.columnBits(list.column(0)));
     }
 
     private boolean ends(int part) {

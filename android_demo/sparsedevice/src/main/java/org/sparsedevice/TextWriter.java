@@ -7,7 +7,7 @@ import java.util.zip.CRC32;
 
 /** The sections of a list of strings, as every writer makes them (docs/format.md, "Strings"). */
 final class TextWriter {
-    private static final int TEXT_BLOCK = 8, NUMBER_BLOCK = 16, STEP_BITS = 6;
+    private static final int TEXT_BLOCK = 8;
 
     private TextWriter() {}
 
@@ -29,8 +29,8 @@ final class TextWriter {
     }
 
     /** Of two codings of a list the one of fewer bytes, the first if alike; null where there is none. */
-    private static byte[][] shorter(byte[][] numbers, byte[][] columns) {
-        return numbers == null || (columns != null && bytes(columns) < bytes(numbers)) ? columns : numbers;
+    static byte[][] shorter(byte[][] one, byte[][] other) {
+        return one == null || (other != null && bytes(other) < bytes(one)) ? other : one;
     }
 
     private static long bytes(byte[][] coded) {
@@ -77,24 +77,29 @@ final class TextWriter {
             return null;
         }
         int width = bitLength(most);
-        long mask = (1L << width) - 1;
-        long[] starts = new long[(n - 1) / NUMBER_BLOCK + 1];
+        long[] starts = new long[(n - 1) / StringList.NUMBER_BLOCK + 1];
         BitSink codes = new BitSink();
-        for (int row = 0; row < n; row += NUMBER_BLOCK) {
-            int end = Math.min(n - row, NUMBER_BLOCK) + row, step = 0;
-            starts[row / NUMBER_BLOCK] = codes.bits();
-            codes.put(numbers[row], width);
-            for (int i = row + 1; i < end; i++) {
-                step = Math.max(step, bitLength(numbers[i] - numbers[i - 1] & mask));
-            }
-            if (end > row + 1) {
-                codes.put(step, STEP_BITS);
-            }
-            for (int i = row + 1; i < end; i++) {
-                codes.put(numbers[i] - numbers[i - 1] & mask, step);
-            }
+        for (int row = 0; row < n; row += StringList.NUMBER_BLOCK) {
+            starts[row / StringList.NUMBER_BLOCK] = codes.bits();
+            putBlock(codes, Arrays.copyOfRange(numbers, row, Math.min(row + StringList.NUMBER_BLOCK, n)), width);
         }
         return join(starts, new int[] {StringList.NUMBERS, width, 0, digits, 0, 0}, new byte[0], codes);
+    }
+
+    /** Put the first number and, where there are more, the bits of their differences and these. */
+    static void putBlock(BitSink codes, long[] numbers, int width) {
+        long mask = (1L << width) - 1;
+        int step = 0;
+        codes.put(numbers[0], width);
+        for (int i = 1; i < numbers.length; i++) {
+            step = Math.max(step, bitLength(numbers[i] - numbers[i - 1] & mask));
+        }
+        if (numbers.length > 1) {
+            codes.put(step, StringList.STEP_BITS);
+        }
+        for (int i = 1; i < numbers.length; i++) {
+            codes.put(numbers[i] - numbers[i - 1] & mask, step);
+        }
     }
 
     private static byte[][] text(StoredStrings strings, SymbolTable symbols) {
