@@ -1,16 +1,9 @@
 /* A step on whole rows and their largest entries: see sd_project.h. */
 #include "sd_project.h"
+#include "sd_inline.h"
 
 #include <math.h>
 #include <string.h>
-
-#define LANES 16u
-
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#else
-#define INLINE static inline
-#endif
 
 INLINE uint32_t column_at(const sd_table *table, uint64_t entry) {
     if (table->column_bytes == 1)

@@ -1,15 +1,8 @@
 /* The softmax of whole users: see sd_softmax.h. */
 #include "sd_softmax.h"
+#include "sd_inline.h"
 
 #include <string.h>
-
-#define LANES 16u
-
-#if defined(__GNUC__)
-#define INLINE static inline __attribute__((always_inline))
-#else
-#define INLINE static inline
-#endif
 
 /* e^x for x up to 80, within 2 units in the last place; 0 below -87. */
 INLINE float exponential(float x) {
