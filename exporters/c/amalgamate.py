@@ -24,6 +24,7 @@ FILES = (
     "sd_topk.c",
     "sd_verify.c",
     "sd_verify_strings.c",
+    "sd_avx2.c",
     "sd_x86.c",
     "sd_neon.c",
     "sd_neon_dot.c",

@@ -9,13 +9,6 @@
 
 /* Bits that are there after sd_refill: 64, less the rest of a byte and the mark. */
 #define FILLED_BITS 56u
-#ifdef __clang__
-#define SD_UNROLL _Pragma("clang loop unroll(full)")
-#elif defined(__GNUC__)
-#define SD_UNROLL _Pragma("GCC unroll 16")
-#else
-#define SD_UNROLL
-#endif
 
 /* A stream's next bits, highest first, then a mark: a 1 whose place says how many were taken. */
 typedef struct {

@@ -26,6 +26,16 @@
 #define SD_INLINE static inline
 #endif
 
+/* Before a loop that is to be unrolled altogether: arrays of vectors stay in registers only then.
+ */
+#ifdef __clang__
+#define SD_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define SD_UNROLL _Pragma("GCC unroll 16")
+#else
+#define SD_UNROLL
+#endif
+
 /* Memory that is needed soon: asked for ahead, many reads wait for one another's time, not one by
  * one. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__wasm__)

@@ -8,13 +8,6 @@
 #ifdef SD_NEON
 #include <arm_neon.h>
 
-/* The 16 sums of a slice stay in registers only where loops over them are unrolled altogether. */
-#ifdef __clang__
-#define SD_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define SD_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 /* 256 query entries in four tables of 64; named ones, because an array of them would live in
  * memory. */
 typedef struct tables {

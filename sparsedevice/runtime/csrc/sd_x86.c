@@ -1,15 +1,13 @@
-/* AVX2 and AVX-512 kernels. Each function carries its own target, so the file builds for any
- * x86-64. */
+/* AVX-512 kernel, and what an x86-64 has. Each function carries its own target, so the file builds
+ * for any. */
 #include "sd_internal.h"
 
 #ifdef SD_X86
 #include <cpuid.h>
 #include <immintrin.h>
 
-#define SD_AVX2 __attribute__((target("avx2")))
 #define SD_AVX512                                                                                  \
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")))
-#define SD_AVX2_INLINE static inline __attribute__((always_inline, target("avx2")))
 #define SD_AVX512_INLINE                                                                           \
     static inline __attribute__((                                                                  \
         always_inline, target("avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")))
@@ -29,8 +27,6 @@ uint64_t sd_x86_kernels(void) {
         kernels |= 1u << SD_KERNEL_AVX512;
     return kernels;
 }
-
-/* ---- AVX-512 ---- */
 
 /* Query entries of 64 column ids. The tables hold q + 128, because VPDPBUSD takes unsigned bytes.
  */
@@ -199,160 +195,6 @@ SD_AVX512 uint32_t sd_collect_avx512(const float *scores, float least, uint32_t 
     for (; enter; enter &= enter - 1) {
         uint32_t j = (uint32_t)__builtin_ctzll(enter);
         keys[taken++] = sd_key(scores[j], first + j);
-    }
-    return taken;
-}
-
-/* ---- AVX2 ---- */
-
-/* Query entries of 32 column ids, from tables of 16 entries. A table answers only for its own ids:
- * for others the addition sets the top bit, and the shuffle gives zero. */
-SD_AVX2_INLINE __m256i look_up_avx2(const __m256i *tables, uint32_t n_tables, __m256i columns) {
-    __m256i found = _mm256_setzero_si256();
-    for (uint32_t i = 0; i < n_tables; i++) {
-        __m256i own = _mm256_xor_si256(columns, _mm256_set1_epi8((char)(16 * i)));
-        own = _mm256_adds_epu8(own, _mm256_set1_epi8(0x70));
-        found = _mm256_or_si256(found, _mm256_shuffle_epi8(tables[i], own));
-    }
-    return found;
-}
-
-SD_AVX2_INLINE void fill_tables_avx2(const int8_t *entries, uint32_t n_tables, __m256i *tables) {
-    for (uint32_t i = 0; i < n_tables; i++)
-        tables[i] =
-            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(entries + 16 * i)));
-}
-
-/* Products of neighbouring entries, added in pairs; |q v| <= 127 * 128 twice fits 16 bits. */
-SD_AVX2_INLINE __m256i pair_sums(__m256i q, __m256i v) {
-    return _mm256_maddubs_epi16(_mm256_abs_epi8(q), _mm256_sign_epi8(v, q));
-}
-
-SD_AVX2_INLINE __m256i load_avx2(const uint8_t *p) {
-    return _mm256_loadu_si256((const __m256i *)p);
-}
-
-/* 32 int4 values as bytes, from the low or the high halves of 32 bytes. */
-SD_AVX2_INLINE __m256i nibbles_avx2(const uint8_t *p, int high) {
-    __m256i bytes = load_avx2(p), eight = _mm256_set1_epi8(8);
-    if (high)
-        bytes = _mm256_srli_epi16(bytes, 4);
-    bytes = _mm256_and_si256(bytes, _mm256_set1_epi8(15));
-    return _mm256_sub_epi8(_mm256_xor_si256(bytes, eight), eight);
-}
-
-/* 32 values from entry 32 * i of a group on. */
-SD_AVX2_INLINE __m256i values_avx2(const uint8_t *values, int i, int half, int nibbles) {
-    if (!nibbles)
-        return load_avx2(values + 32 * i);
-    int unit = 2 * half, at = 32 * i;
-    int inside = at % unit;
-    return nibbles_avx2(values + (at - inside) / 2 + inside % half, inside >= half);
-}
-
-SD_AVX2_INLINE uint32_t scan_avx2(const sd_model *model, const sd_query *query, uint32_t first,
-                                  uint32_t count, float least, float *scores, uint32_t n_tables,
-                                  int wide, int nibbles) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    const __m256 query_scale = _mm256_set1_ps(query->scale), bound = _mm256_set1_ps(least);
-    uint32_t groups = 0;
-    uint64_t total = model->stored / SD_SLICE_ROWS;
-    const uint8_t *bases = sd_bases(model);
-    __m256i tables[16];
-    fill_tables_avx2(query->table, n_tables, tables);
-    for (uint32_t done = 0; done < count; done += SD_SLICE_ROWS) {
-        sd_range range = sd_clamped(model->sections[SD_K_ITEM_POINTERS],
-                                    (first + done) / SD_SLICE_ROWS, total, model->dim);
-        const uint8_t *columns = model->sections[SD_K_ITEM_COLUMNS] + SD_SLICE_ROWS * range.begin;
-        const uint8_t *values =
-            model->sections[SD_K_ITEM_VALUES] + SD_SLICE_ROWS * range.begin / (nibbles ? 2 : 1);
-        __m256i sum[8];
-        for (int i = 0; i < 8; i++)
-            sum[i] = _mm256_setzero_si256();
-        for (uint32_t step = 0; step < (range.count & ~3u); step += 4) {
-            if (wide)
-                fill_tables_avx2(query->table + sd_base(bases + range.begin, step), 16, tables);
-            for (int i = 0; i < 8; i++) {
-                __m256i q = look_up_avx2(tables, n_tables, load_avx2(columns + 32 * i));
-                __m256i pairs = pair_sums(q, values_avx2(values, i, 64, nibbles));
-                sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(pairs, ones));
-            }
-            columns += 256;
-            values += nibbles ? 128 : 256;
-        }
-        if (wide && range.count & 3)
-            fill_tables_avx2(query->table + sd_base(bases + range.begin, range.count), 16, tables);
-        if (range.count & 2) {
-            for (int i = 0; i < 4; i++) {
-                __m256i q = look_up_avx2(tables, n_tables, load_avx2(columns + 32 * i));
-                __m256i pairs = pair_sums(q, values_avx2(values, i, 64, nibbles));
-                __m256i low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(pairs));
-                __m256i high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256(pairs, 1));
-                sum[2 * i] = _mm256_add_epi32(sum[2 * i], low);
-                sum[2 * i + 1] = _mm256_add_epi32(sum[2 * i + 1], high);
-            }
-            columns += 128;
-            values += nibbles ? 64 : 128;
-        }
-        if (range.count & 1) {
-            for (int i = 0; i < 2; i++) {
-                __m256i q = look_up_avx2(tables, n_tables, load_avx2(columns + 32 * i));
-                __m256i v = values_avx2(values, i, 32, nibbles);
-                for (int j = 0; j < 2; j++) {
-                    __m128i q8 = j ? _mm256_extracti128_si256(q, 1) : _mm256_castsi256_si128(q);
-                    __m128i v8 = j ? _mm256_extracti128_si256(v, 1) : _mm256_castsi256_si128(v);
-                    __m256i product =
-                        _mm256_mullo_epi16(_mm256_cvtepi8_epi16(q8), _mm256_cvtepi8_epi16(v8));
-                    __m256i low = _mm256_cvtepi16_epi32(_mm256_castsi256_si128(product));
-                    __m256i high = _mm256_cvtepi16_epi32(_mm256_extracti128_si256(product, 1));
-                    int at = 4 * i + 2 * j;
-                    sum[at] = _mm256_add_epi32(sum[at], low);
-                    sum[at + 1] = _mm256_add_epi32(sum[at + 1], high);
-                }
-            }
-        }
-        const float *scales = (const float *)(const void *)(model->sections[SD_K_ITEM_SCALES] +
-                                                            4 * ((uint64_t)first + done));
-        __m256 enter = _mm256_setzero_ps();
-        for (int i = 0; i < 8; i++) {
-            __m256 scaled =
-                _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), _mm256_loadu_ps(scales + 8 * i));
-            __m256 score = _mm256_mul_ps(scaled, query_scale);
-            _mm256_storeu_ps(scores + done + 8 * i, score);
-            enter = _mm256_or_ps(enter, _mm256_cmp_ps(score, bound, _CMP_GE_OQ));
-        }
-        groups |= (uint32_t)(_mm256_movemask_ps(enter) != 0) << done / SD_SLICE_ROWS;
-    }
-    return groups;
-}
-
-SD_AVX2 uint32_t sd_scan_slices_avx2(const sd_model *model, const sd_query *query, uint32_t first,
-                                     uint32_t count, float least, float *scores) {
-    int nibbles = model->values == SD_INT4;
-    uint32_t n_tables = (model->dim + 15) / 16;
-    if (model->dim <= 64 && !nibbles)
-        return scan_avx2(model, query, first, count, least, scores, 4, 0, 0);
-    if (model->dim <= 64)
-        return scan_avx2(model, query, first, count, least, scores, 4, 0, 1);
-    if (model->dim <= SD_MAX_BYTE_DIM && !nibbles)
-        return scan_avx2(model, query, first, count, least, scores, n_tables, 0, 0);
-    if (model->dim <= SD_MAX_BYTE_DIM)
-        return scan_avx2(model, query, first, count, least, scores, n_tables, 0, 1);
-    if (!nibbles)
-        return scan_avx2(model, query, first, count, least, scores, 16, 1, 0);
-    return scan_avx2(model, query, first, count, least, scores, 16, 1, 1);
-}
-
-SD_AVX2 uint32_t sd_collect_avx2(const float *scores, float least, uint32_t first, uint64_t *keys) {
-    const __m256 bound = _mm256_set1_ps(least);
-    uint32_t taken = 0;
-    for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 8) {
-        __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(scores + i), bound, _CMP_GE_OQ);
-        uint32_t enter = (uint32_t)_mm256_movemask_ps(above);
-        for (; enter; enter &= enter - 1) {
-            uint32_t j = i + (uint32_t)__builtin_ctz(enter);
-            keys[taken++] = sd_key(scores[j], first + j);
-        }
     }
     return taken;
 }
