@@ -3,9 +3,10 @@
     python -m benchmarks.arm64.instructions [--rows 20480] [--dim 64] [--active 3,6,13] [--values int8]
 
 Counts come from emulation (qemu-user and the plugin of ``sparsedevice/bench/native``) and are exact:
-every count is taken twice and must be equal. "Choosing" is what ``sd_collect_*`` executes to find the best
-20, after the scan has left out slices that hold none. Cycles are **estimates**; the models are in
-``sparsedevice/bench/emulated/cycles.py``.
+every count is taken twice and must be equal. Whole queries also write the scores of slices that may hold
+one of the best; the inner loop alone computes all sums and compares them with a bound that none reaches,
+as the dense kernels compute theirs. "Choosing" is what ``sd_collect_*`` executes to find the best 20.
+Cycles are **estimates**; the models are in ``sparsedevice/bench/emulated/cycles.py``.
 Built by clang, which is Android's and Apple's compiler, and by gcc, whichever of the two is there. Needs
 qemu-user, gcc-aarch64-linux-gnu (for clang: its libraries) and, for cycles, LLVM 17 or later (Debian and
 Ubuntu: apt install llvm-19).
@@ -34,6 +35,8 @@ DENSE_DIM = 64  # as in dense.h
 QUERIES = 4
 K = 20
 HERE = Path(__file__).parent
+#: What is counted, and sd-bench's option for it.
+WORK = {"queries": "--queries", "inner loop": "--scans"}
 DENSE = ("dense_f32", "dense_f32_by_4", "dense_i8", "dense_i8_by_4")
 
 
@@ -83,7 +86,14 @@ def dense(name: str, rows: int, compiler: list[str], scratch: Path) -> dict[str,
     program = compile_once("dense-aarch64", compiler[0], flags, [source, HERE / "dense.h"])
     command = [str(program), name, str(rows)]
     per_row = difference([*command, "1"], [*command, str(1 + QUERIES)], (name,), rows, scratch)
-    return {"compiler": compiler[0], "kernel": name, "active": DENSE_DIM, "layout": "dense", **per_row[name]}
+    return {
+        "compiler": compiler[0],
+        "kernel": name,
+        "active": DENSE_DIM,
+        "layout": "dense",
+        "work": "inner loop",
+        **per_row[name],
+    }
 
 
 def packed(
@@ -97,13 +107,14 @@ def packed(
         said = json.loads(emulate([*command, "--min-seconds", "0", "--repetitions", "1"])[-1])
         # Rows outside slices are scored by the scalar kernel, whatever the processor has.
         for kernel in said["kernels"] if layout == "sliced" else ["scalar"]:
-            asked = [*command, "--kernel", kernel, "--queries"]
-            prefixes = ("sd_scan_", "sd_collect_")
-            runs = [*asked, "1"], [*asked, str(1 + QUERIES)]
-            both = difference(*runs, prefixes, arguments.rows, scratch)
-            choosing = both["sd_collect_"]["instructions"]
             head = {"compiler": compiler[0], "kernel": kernel, "active": active, "layout": layout}
-            found.append({**head, **both["sd_scan_"], "choosing": choosing})
+            asked = [*command, "--kernel", kernel]
+            for what, option in WORK.items():
+                prefixes = ("sd_scan_", "sd_collect_")
+                runs = [*asked, option, "1"], [*asked, option, str(1 + QUERIES)]
+                both = difference(*runs, prefixes, arguments.rows, scratch)
+                choosing = both["sd_collect_"]["instructions"]
+                found.append({**head, "work": what, **both["sd_scan_"], "choosing": choosing})
     return found
 
 
@@ -171,18 +182,18 @@ def belongs(name: str, prefix: str) -> bool:
 def line(row: dict[str, Any]) -> str:
     """One row for a person who waits."""
     estimates = "  ".join(f"{core} {value:.2f}" for core, value in row["cycles"].items())
-    what = f"{row['layout']:7} {row['active']:3} active  {row['kernel']:15}"
+    what = f"{row['layout']:7} {row['active']:3} active  {row['kernel']:15} {row['work']:10}"
     return f"{what} {row['instructions']:7.2f} a row  {estimates}"
 
 
 def markdown(table: list[dict[str, Any]]) -> str:
     """The table, with cycles only where they were estimated."""
     cores = list(table[0]["cycles"])
-    head = ["compiler", "layout", "active", "kernel", "instructions a row", "choosing"]
+    head = ["compiler", "layout", "active", "kernel", "work", "instructions a row", "choosing"]
     head += ["bytes loaded a row", *(f"est. cycles, {core}" for core in cores)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 4 + "---:|" * (len(head) - 4)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * 5 + "---:|" * (len(head) - 5)]
     for row in table:
-        cells = [row["compiler"], row["layout"], str(row["active"]), row["kernel"]]
+        cells = [row["compiler"], row["layout"], str(row["active"]), row["kernel"], row["work"]]
         cells += [f"{row['instructions']:.2f}", f"{row.get('choosing', 0):.2f}", f"{row['load_bytes']:.1f}"]
         cells += [f"{row['cycles'][core]:.2f}" for core in cores]
         lines.append("| " + " | ".join(cells) + " |")

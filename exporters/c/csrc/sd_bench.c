@@ -5,7 +5,7 @@
  *              [--kernel NAME] [--cpus 4,5] [--cache warm|dropped]
  *     sd-bench MODEL TRACE --answers       the answers, with the bits of their scores
  *     sd-bench MODEL TRACE --queries N     ask N queries and measure nothing (to be counted from
- * outside)
+ * outside); --scans N: only score all rows, with a bound that none reaches
  *
  * TRACE holds one history a line: item rows of MODEL, separated by spaces. Without one, histories
  * are 256 random ones of 5 to 50 items, the same on every machine.
@@ -58,6 +58,8 @@ static struct settings parse(int argc, char **argv) {
             s.batch = whole(name, value, 1);
         else if (!strcmp(name, "--queries"))
             s.queries = whole(name, value, 1);
+        else if (!strcmp(name, "--scans"))
+            s.scans = whole(name, value, 1);
         else if (!strcmp(name, "--min-seconds"))
             s.min_seconds = strtod(value, NULL);
         else if (!strcmp(name, "--kernel"))
@@ -74,7 +76,7 @@ static struct settings parse(int argc, char **argv) {
             2,
             "usage: sd-bench MODEL [TRACE] [--k K] [--repetitions N] [--min-seconds S] [--warmup N]"
             " [--batch N] [--kernel NAME] [--cpus LIST] [--cache warm|dropped] [--answers]"
-            " [--queries N]");
+            " [--queries N | --scans N]");
     return s;
 }
 
@@ -250,11 +252,13 @@ int main(int argc, char **argv) {
         print_answers(b);
         return 0;
     }
-    if (s->queries) {
+    if (s->queries || s->scans) {
         for (uint32_t i = 0; i < s->queries; i++)
             op_end_to_end(b, i);
+        for (uint32_t i = 0; i < s->scans; i++)
+            op_scan(b, i);
         printf("{\"event\": \"queries\", \"n\": %u, \"kernel\": \"%s\", \"checksum\": \"%llx\"}\n",
-               (unsigned)s->queries, kernel_names[b->model.kernel],
+               (unsigned)(s->queries + s->scans), kernel_names[b->model.kernel],
                (unsigned long long)b->checksum);
         return 0;
     }

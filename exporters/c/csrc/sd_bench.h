@@ -15,7 +15,7 @@ enum { SHORTLIST = 100 };
 
 struct settings {
     const char *model, *trace, *kernel, *cpus;
-    uint32_t k, repetitions, warmup, batch, queries;
+    uint32_t k, repetitions, warmup, batch, queries, scans;
     double min_seconds;
     int dropped, answers;
 };

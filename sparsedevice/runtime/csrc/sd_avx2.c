@@ -128,16 +128,16 @@ SD_AVX2_INLINE void add_ones(part of, __m256i *sum) {
 /* Scores of a slice; returns whether one is `least` or more. */
 SD_AVX2_INLINE uint32_t write_scores(const __m256i *sum, const uint8_t *scales, float query_scale,
                                      float least, float *scores) {
-    __m256 enter = _mm256_setzero_ps();
+    __m256 most = _mm256_set1_ps(-SD_INFINITY);
     SD_UNROLL
     for (int i = 0; i < 8; i++) {
         __m256 row_scale = _mm256_loadu_ps((const float *)(const void *)(scales + 32 * i));
         __m256 scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum[i]), row_scale);
         __m256 score = _mm256_mul_ps(scaled, _mm256_set1_ps(query_scale));
         _mm256_storeu_ps(scores + 8 * i, score);
-        enter = _mm256_or_ps(enter, _mm256_cmp_ps(score, _mm256_set1_ps(least), _CMP_GE_OQ));
+        most = _mm256_max_ps(score, most); /* the second where one is not a number */
     }
-    return _mm256_movemask_ps(enter) != 0;
+    return _mm256_movemask_ps(_mm256_cmp_ps(most, _mm256_set1_ps(least), _CMP_GE_OQ)) != 0;
 }
 
 SD_AVX2_INLINE uint32_t scan(const sd_model *model, const sd_query *query, uint32_t first,
@@ -205,14 +205,15 @@ SD_AVX2 uint32_t sd_scan_slices_avx2(const sd_model *model, const sd_query *quer
 
 SD_AVX2 uint32_t sd_collect_avx2(const float *scores, float least, uint32_t first, uint64_t *keys) {
     const __m256 bound = _mm256_set1_ps(least);
+    uint64_t enter = 0;
     uint32_t taken = 0;
     for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 8) {
         __m256 above = _mm256_cmp_ps(_mm256_loadu_ps(scores + i), bound, _CMP_GE_OQ);
-        uint32_t enter = (uint32_t)_mm256_movemask_ps(above);
-        for (; enter; enter &= enter - 1) {
-            uint32_t j = i + (uint32_t)__builtin_ctz(enter);
-            keys[taken++] = sd_key(scores[j], first + j);
-        }
+        enter |= (uint64_t)(uint32_t)_mm256_movemask_ps(above) << i;
+    }
+    for (; enter; enter &= enter - 1) {
+        uint32_t j = sd_trailing_zeros(enter);
+        keys[taken++] = sd_key(scores[j], first + j);
     }
     return taken;
 }

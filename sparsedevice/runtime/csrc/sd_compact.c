@@ -16,17 +16,6 @@ typedef struct {
     uint64_t bits;
 } bit_stream;
 
-SD_INLINE uint32_t trailing_zeros(uint64_t bits) {
-#if defined(__GNUC__) || defined(__clang__)
-    return (uint32_t)__builtin_ctzll(bits);
-#else
-    uint32_t count = 0;
-    for (; !(bits & 1); bits >>= 1)
-        count++;
-    return count;
-#endif
-}
-
 SD_INLINE uint64_t big_endian(const uint8_t *p) {
 #if defined(__GNUC__) || defined(__clang__)
     return __builtin_bswap64(sd_u64(p));
@@ -41,7 +30,7 @@ SD_INLINE uint64_t big_endian(const uint8_t *p) {
 /* Streams that are damaged may run on beyond their end, but not beyond `last`, behind which there
  * are more bytes than are taken between two refills. */
 SD_INLINE void refill(bit_stream *stream, const uint8_t *last) {
-    uint32_t taken = trailing_zeros(stream->bits);
+    uint32_t taken = sd_trailing_zeros(stream->bits);
     const uint8_t *at = stream->at + (taken >> 3);
     stream->at = at < last ? at : last;
     stream->bits = (big_endian(stream->at) | 1) << (taken & 7);
@@ -66,7 +55,7 @@ static int ended(const sd_coded *coded, const bit_stream *streams) {
     const uint8_t *end = coded->streams;
     for (uint32_t i = 0; i < SD_STREAMS; i++) {
         end += coded->stream_bytes[i];
-        if (streams[i].at + ((trailing_zeros(streams[i].bits) + 7) >> 3) != end)
+        if (streams[i].at + ((sd_trailing_zeros(streams[i].bits) + 7) >> 3) != end)
             return 0;
     }
     return 1;

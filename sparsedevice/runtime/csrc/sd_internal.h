@@ -117,6 +117,18 @@ SD_INLINE int32_t sd_nibble(uint32_t bits) { return (int32_t)((bits & 15u) ^ 8u)
 
 SD_INLINE uint32_t sd_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
+/* Of bits of which one is set. */
+SD_INLINE uint32_t sd_trailing_zeros(uint64_t bits) {
+#if defined(__GNUC__) || defined(__clang__)
+    return (uint32_t)__builtin_ctzll(bits);
+#else
+    uint32_t count = 0;
+    for (; !(bits & 1); bits >>= 1)
+        count++;
+    return count;
+#endif
+}
+
 /* A run of entries, clamped to the table whatever the pointers say, and never longer than dim. */
 typedef struct sd_range {
     uint64_t begin;

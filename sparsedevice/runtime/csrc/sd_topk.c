@@ -131,6 +131,7 @@ static void scan_all(const sd_model *model, job *jobs, uint32_t n_jobs) {
     for (uint32_t first = 0; first < model->n_items; first += SD_CHUNK_ROWS) {
         uint32_t count = sd_min(model->n_items - first, SD_CHUNK_ROWS);
         uint32_t whole = (count + SD_SLICE_ROWS - 1) & ~(SD_SLICE_ROWS - 1);
+        uint32_t all_groups = UINT32_MAX >> (32 - whole / SD_SLICE_ROWS);
         for (uint32_t i = 0; i < n_jobs; i++) {
             best *into = &jobs[i].into;
             if (jobs[i].candidates)
@@ -145,9 +146,8 @@ static void scan_all(const sd_model *model, job *jobs, uint32_t n_jobs) {
             leave_out(&jobs[i].lists[1], first, count, scores);
             if (!first && count == SD_CHUNK_ROWS)
                 bound_first(scores, into);
-            for (uint32_t at = 0; at < whole && groups; at += SD_SLICE_ROWS, groups >>= 1) {
-                if (!(groups & 1))
-                    continue;
+            for (groups &= all_groups; groups; groups &= groups - 1) {
+                uint32_t at = SD_SLICE_ROWS * sd_trailing_zeros(groups);
                 if (into->room - into->count < SD_SLICE_ROWS + 8)
                     cut_back(into);
                 into->count +=

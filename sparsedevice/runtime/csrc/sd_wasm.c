@@ -234,7 +234,7 @@ uint32_t sd_collect_wasm(const float *scores, float least, uint32_t first, uint6
         enter[2] = wasm_i16x8_narrow_i32x4(enter[2], enter[3]);
         uint32_t bits = (uint32_t)wasm_i8x16_bitmask(wasm_i8x16_narrow_i16x8(enter[0], enter[2]));
         for (; bits; bits &= bits - 1) {
-            uint32_t row = i + (uint32_t)__builtin_ctz(bits);
+            uint32_t row = i + sd_trailing_zeros(bits);
             keys[taken++] = sd_key(scores[row], first + row);
         }
     }

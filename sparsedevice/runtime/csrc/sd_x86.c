@@ -193,7 +193,7 @@ SD_AVX512 uint32_t sd_collect_avx512(const float *scores, float least, uint32_t 
     for (uint32_t i = 0; i < SD_SLICE_ROWS; i += 16)
         enter |= (uint64_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(scores + i), bound, _CMP_GE_OQ) << i;
     for (; enter; enter &= enter - 1) {
-        uint32_t j = (uint32_t)__builtin_ctzll(enter);
+        uint32_t j = sd_trailing_zeros(enter);
         keys[taken++] = sd_key(scores[j], first + j);
     }
     return taken;
