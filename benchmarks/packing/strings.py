@@ -26,6 +26,7 @@ import zstandard
 
 from sparsedevice.packing import PackedFile, pack
 from sparsedevice.packing.coded import code_list
+from sparsedevice.packing.lists import Lists
 from sparsedevice.packing.strings import id_index
 
 ALNUM = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -114,7 +115,7 @@ def front_coded(raw: list[bytes], level: int) -> int:
 
 def measure(strings: list[str]) -> dict[str, int]:
     raw = [string.encode() for string in strings]
-    parts = code_list(raw)
+    parts = code_list(Lists.of(raw))
     assert parts is not None
     return {
         "strings": len(raw),
@@ -123,7 +124,7 @@ def measure(strings: list[str]) -> dict[str, int]:
         "coding": parts[1][0],
         "front-coded + zstd -3": front_coded(raw, 3),
         "front-coded + zstd -19": front_coded(raw, 19),
-        "id index": len(id_index(raw)),
+        "id index": len(id_index(Lists.of(raw))),
     }
 
 

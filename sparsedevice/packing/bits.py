@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 #: Bytes of zeros that follow, so that a reader may read eight from any bit on.
 SLACK = 8
-_PART = 1 << 16
 
 
 def bit_bytes(bits: int) -> int:
@@ -18,17 +17,13 @@ def bit_bytes(bits: int) -> int:
 
 
 def pack_bits(numbers: NDArray[Any], widths: int | NDArray[np.int64]) -> bytes:
-    """The bits of nonnegative numbers, each of the same width or of its own, at most 32."""
-    values = np.asarray(numbers, np.int64)
-    each = np.broadcast_to(np.asarray(widths, np.int64), values.shape)
-    if not len(values):
-        return bytes(SLACK)
-    places = np.arange(int(each.max()))
-    parts = []
-    for begin in range(0, len(values), _PART):
-        value, width = values[begin : begin + _PART, None], each[begin : begin + _PART, None]
-        parts.append((value >> places & 1).astype(np.uint8)[places < width])
-    return np.packbits(np.concatenate(parts), bitorder="little").tobytes() + bytes(SLACK)
+    """The bits of nonnegative numbers, each of the same width or of its own, at most 56."""
+    from sparsedevice.runtime import _core
+
+    values = np.ascontiguousarray(numbers, np.int64)
+    each = np.ascontiguousarray(np.broadcast_to(np.asarray(widths, np.int64), values.shape))
+    packed: bytes = _core.pack_bits(values, each)
+    return packed
 
 
 def unpack_bits(

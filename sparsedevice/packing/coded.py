@@ -16,6 +16,7 @@ from sparsedevice.errors import PackedFileError
 from sparsedevice.packing.bits import bit_bytes, bits_at, pack_bits
 from sparsedevice.packing.blocks import NUMBER_BLOCK, BlockPlan, NumberBlocks
 from sparsedevice.packing.columns import ENTRY_BYTES, MAX_COLUMNS, MAX_NUMBER_BITS, Columns, code_columns
+from sparsedevice.packing.lists import Lists
 from sparsedevice.packing.symbols import NOTHING, Symbols, learn_symbols
 
 TEXT, NUMBERS, COLUMNS = 0, 1, 3
@@ -125,7 +126,7 @@ class CodedList:
         if self.head.coding == NUMBERS:
             return b"%0*d" % (self.head.n_short, self._blocks.one(row)[0])
         if self.head.coding == COLUMNS:
-            return self._in_columns(row)[0]
+            return self._in_columns(row).data.tobytes()
         texts, at, parts = self.symbols.texts, self.start(row), []
         for skip in range(row % TEXT_BLOCK, -1, -1):
             while True:
@@ -152,18 +153,18 @@ class CodedList:
             raise PackedFileError("strings", f"no symbol stands before bit {at} of a list of strings")
         return symbol, at
 
-    def all(self) -> list[bytes]:
+    def all(self) -> Lists:
         """All strings.
 
         Raises:
             PackedFileError: ``pointers`` or ``strings`` if starts or codes do not make them.
         """
         if self.head.coding == TEXT:
-            return self._text()
+            return Lists.of(self._text())
         if self.head.coding == COLUMNS:
             return self._in_columns()
         numbers, _ = self._blocks.all()
-        return [b"%0*d" % (self.head.n_short, number) for number in numbers.tolist()]
+        return Lists.of_numbers(numbers, self.head.n_short)
 
     def _text(self) -> list[bytes]:
         texts, final = (
@@ -197,7 +198,7 @@ class CodedList:
             raise PackedFileError("strings", "the numbers in blocks are not those of the first column")
         return columns
 
-    def _in_columns(self, row: int | None = None) -> list[bytes]:
+    def _in_columns(self, row: int | None = None) -> Lists:
         """One string, or all."""
         columns, length, first = self._columns, self.head.n_short, None
         if self.head.more:
@@ -205,25 +206,26 @@ class CodedList:
             first, at = map(np.atleast_1d, places)
         else:
             at = (np.arange(self.n) if row is None else np.array([row])) * self.head.width
-        data = columns.read(self.table, self.stream, at, first).tobytes()
-        return [data[i * length : (i + 1) * length] for i in range(len(at))]
+        letters = columns.read(self.table, self.stream, at, first)
+        return Lists.behind_one_another(np.full(len(at), length), letters.ravel())
 
 
-def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[bytes, bytes] | None:
+def code_list(strings: Lists, symbols: Symbols | None = None) -> tuple[bytes, bytes] | None:
     """Starts and codes of strings without byte 255.
 
     Args:
-        encoded: UTF-8.
+        strings: UTF-8.
         symbols: the table for text; None: one is learnt.
 
     Returns:
         None where the symbols do not make the strings.
     """
-    short = [parts for parts in (_code_numbers(encoded), _code_columns(encoded)) if parts]
+    short = [parts for parts in (_code_numbers(strings), _code_columns(strings)) if parts]
     if short:
         return min(short, key=lambda parts: sum(map(len, parts)))
-    symbols = learn_symbols(encoded) if symbols is None else symbols
-    codes = symbols.cut(b"".join(raw + b"\xff" for raw in encoded))
+    text = strings.with_ends()
+    symbols = learn_symbols(text) if symbols is None else symbols
+    codes = symbols.cut(text)
     if codes is None:
         return None
     bits = symbols.bits[codes]
@@ -238,46 +240,45 @@ def code_list(encoded: list[bytes], symbols: Symbols | None = None) -> tuple[byt
     return pack_bits(starts, head.start_bits), head.to_bytes() + symbols.to_bytes() + stream
 
 
-def _digits(encoded: list[bytes]) -> int | None:
-    """Of numbers below 2^32: digits of the shortest where some begin with zeros, else 0. Of others: None."""
-    joined = b"".join(encoded)
-    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-    if not joined.isdigit() or lengths.min() < 1 or lengths.max() > _MAX_DIGITS:
+def _digits(strings: Lists) -> int | None:
+    """Of numbers: digits of the shortest where some begin with zeros, else 0. Of others: None."""
+    lengths = strings.lengths
+    if lengths.max() > _MAX_DIGITS or not strings.all_digits():
         return None
-    zeros = np.frombuffer(joined, np.uint8)[np.cumsum(lengths) - lengths] == ord("0")
+    zeros = strings.data[strings.pointers[:-1]] == ord("0")
     padded = lengths[zeros & (lengths > 1)]
     if (padded > lengths.min()).any():
-        return None
-    if any(int(encoded[i]) >= 1 << 32 for i in np.flatnonzero(lengths == _MAX_DIGITS).tolist()):
         return None
     return int(padded[0]) if len(padded) else 0
 
 
-def _code_numbers(encoded: list[bytes]) -> tuple[bytes, bytes] | None:
+def _code_numbers(strings: Lists) -> tuple[bytes, bytes] | None:
     """Blocks of 16: the first, then differences modulo the width, in as many bits as the block needs."""
-    digits = _digits(encoded)
+    digits = _digits(strings)
     if digits is None:
         return None
-    numbers = np.array([int(raw) for raw in encoded], np.int64)
+    numbers = strings.numbers()
+    if numbers.max() >= 1 << 32:
+        return None
     width = max(1, int(numbers.max()).bit_length())
     head = ListHead(NUMBERS, width, 0, 0, 0, digits, 0, 0, 0)
     return _blocks_of(BlockPlan.of(numbers, width), head, b"")
 
 
-def _code_columns(encoded: list[bytes]) -> tuple[bytes, bytes] | None:
+def _code_columns(strings: Lists) -> tuple[bytes, bytes] | None:
     """String by string, or the first number of each in blocks where that takes fewer bytes."""
-    coded = code_columns(encoded)
+    coded = code_columns(strings)
     if coded is None:
         return None
     columns, table, numbers = coded
-    widths, bits = columns.bits[columns.bits > 0], len(encoded) * columns.width
+    widths, bits = columns.bits[columns.bits > 0], len(strings) * columns.width
     head = ListHead(COLUMNS, columns.width, 0, 0, len(table) // 3, len(columns.bits), 0, 0, bits)
     if len(widths):
         first = int(widths[0])
         plan = BlockPlan.of(numbers[:, 0], first, columns.width - first)
         if plan.start_bytes + bit_bytes(plan.bits) < bit_bytes(0) + bit_bytes(bits):
             return _blocks_of(plan, replace(head, more=first), table, numbers[:, 1:], widths[1:])
-    stream = pack_bits(numbers.ravel(), np.tile(widths, len(encoded)))
+    stream = pack_bits(numbers.ravel(), np.tile(widths, len(strings)))
     return pack_bits(np.zeros(0), 0), head.to_bytes() + table + stream
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
 from sparsedevice.packing.bits import unpack_bits
+from sparsedevice.packing.lists import Lists
 
 MAX_COLUMNS = 64
 #: Bits of a number.
@@ -91,12 +92,12 @@ class Columns:
         return letters
 
 
-def code_columns(encoded: list[bytes]) -> tuple[Columns, bytes, NDArray[np.int64]] | None:
+def code_columns(strings: Lists) -> tuple[Columns, bytes, NDArray[np.int64]] | None:
     """Columns, their table and int64[n, k] numbers of strings; None where lengths differ or are too large."""
-    length = len(encoded[0])
-    if length > MAX_COLUMNS or any(len(raw) != length for raw in encoded):
+    length = int(strings.pointers[1])
+    if length > MAX_COLUMNS or (strings.lengths != length).any():
         return None
-    letters = np.frombuffer(b"".join(encoded), np.uint8).reshape(len(encoded), -1)
+    letters = strings.data.reshape(len(strings), length)
     alphabets = [np.flatnonzero(np.bincount(column, minlength=256)).astype(np.uint8) for column in letters.T]
     bits = number_bits([len(alphabet) for alphabet in alphabets])
     if sum(bits) > _MAX_WIDTH:
@@ -104,7 +105,7 @@ def code_columns(encoded: list[bytes]) -> tuple[Columns, bytes, NDArray[np.int64
     columns, together = _with_alphabets([alphabet.tobytes() for alphabet in alphabets], bits)
     table = columns.to_bytes() + together
     numbers = []
-    fraction = np.zeros(len(encoded), np.int64)
+    fraction = np.zeros(len(strings), np.int64)
     for column in reversed(range(length)):
         places = np.zeros(256, np.int64)
         places[alphabets[column]] = np.arange(len(alphabets[column]))
@@ -113,7 +114,7 @@ def code_columns(encoded: list[bytes]) -> tuple[Columns, bytes, NDArray[np.int64
         if bits[column]:
             numbers.append(-(fraction // -(1 << MAX_NUMBER_BITS - bits[column])))
             fraction = np.zeros_like(fraction)
-    together = np.array(numbers[::-1], np.int64).reshape(len(numbers), len(encoded)).T
+    together = np.array(numbers[::-1], np.int64).reshape(len(numbers), len(strings)).T
     return columns, table + bytes(-len(table) % 3), together
 
 

@@ -81,10 +81,12 @@ def expand(coded: str | Path, out: str | Path) -> dict[str, Any]:
         PackedFileError: if the compact file is damaged.
         SparseDeviceError: if a file cannot be read or written.
     """
-    kind, packed = unwrap(read_whole(coded))
+    data = read_whole(coded)
+    kind, packed = unwrap(data)
     with atomic_file(out) as file:
         file.write(packed)
-    return {"kind": kind, "bytes": len(packed), "sha256": hashlib.sha256(packed).hexdigest()}
+    sha256 = _HEADER.unpack_from(data)[-1] if kind == "compact" else hashlib.sha256(packed).digest()
+    return {"kind": kind, "bytes": len(packed), "sha256": sha256.hex()}
 
 
 def unwrap(data: bytes) -> tuple[str, bytes]:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from sparsedevice.errors import PackedFileError
 from sparsedevice.packing.content import (
     Content,
-    Lists,
     bits_of,
     derived_scales,
     least_bytes,
@@ -41,6 +40,7 @@ from sparsedevice.packing.entropy import (
 )
 from sparsedevice.packing.fold_in import RULE_BYTES, tower_numbers
 from sparsedevice.packing.format import Header, Kind, value_bytes
+from sparsedevice.packing.lists import Lists
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.sliced import join_nibbles, sign_extend
 from sparsedevice.packing.streams import Sink, Source, deflate
@@ -280,7 +280,7 @@ def _take_strings(source: Source, n: int, result_bytes: int) -> Lists:
         numbers = np.cumsum(difference)
         if (numbers < 0).any():
             raise PackedFileError("body", "an id is a negative number")
-        return Lists.of([b"%d" % number for number in numbers.tolist()])
+        return Lists.of_numbers(numbers)
     if coding != _FRONT_CODED:
         raise PackedFileError("body", f"strings have the unknown coding {coding}")
     shared = source.planes(n, 1)
@@ -288,14 +288,18 @@ def _take_strings(source: Source, n: int, result_bytes: int) -> Lists:
     # A code has at least one bit, and stands for at most 64 bytes.
     if size + int(shared.sum(dtype=np.int64)) > 8 * MAX_SYMBOL_BYTES * result_bytes:
         raise PackedFileError("body", f"strings do not fit a file of {result_bytes} bytes")
-    ends = source.raw(size).tobytes().split(_END)
-    if len(ends) != n + 1 or ends[n]:
-        raise PackedFileError("body", f"{len(ends) - 1} strings stand where {n} belong")
-    strings, last = [], b""
-    for skip, end in zip(shared.tolist(), ends[:n], strict=True):
-        last = last[:skip] + end
-        strings.append(last)
-    return Lists.of(strings)
+    ends = np.frombuffer(source.raw(size), np.uint8)
+    stops = np.flatnonzero(ends == _END[0])
+    if len(stops) != n or size != stops[-1] + 1:
+        raise PackedFileError("body", f"{len(stops)} strings stand where {n} belong")
+    if not shared.any():
+        return Lists.behind_one_another(np.diff(stops, prepend=-1) - 1, ends[ends != _END[0]])
+    from sparsedevice.runtime import _core
+
+    lengths = np.empty(n, np.int64)
+    return Lists.behind_one_another(
+        lengths, np.frombuffer(_core.join_fronts(shared, ends, lengths), np.uint8)
+    )
 
 
 def _take_seen(source: Source, header: Header) -> Lists:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,41 +32,13 @@ from sparsedevice.packing.format import (
     slot_bits,
     value_bytes,
 )
+from sparsedevice.packing.lists import Lists
 from sparsedevice.packing.quantize import Rows, row_inverse_norms
 from sparsedevice.packing.reader import PackedFile
 from sparsedevice.packing.streams import Sink, Source
 from sparsedevice.packing.strings import id_index
 from sparsedevice.packing.symbols import END, NOTHING, Symbols
 from sparsedevice.packing.writer import item_parts, user_parts
-
-
-@dataclass(frozen=True, eq=False)
-class Lists:
-    """One list of numbers for each row: bytes of a string, or the items a user has seen.
-
-    Attributes:
-        pointers: int64[n + 1].
-        data: uint8 or uint32 [pointers[-1]].
-    """
-
-    pointers: NDArray[np.int64]
-    data: NDArray[np.uint8] | NDArray[np.uint32]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Length of each row's list."""
-        return np.diff(self.pointers)
-
-    @classmethod
-    def of(cls, strings: list[bytes]) -> Lists:
-        """The bytes of strings."""
-        lengths = np.fromiter(map(len, strings), np.int64, len(strings))
-        return cls(np.concatenate(([0], np.cumsum(lengths))), np.frombuffer(b"".join(strings), np.uint8))
-
-    def raw(self) -> list[bytes]:
-        """Each row's bytes."""
-        data = self.data.tobytes()
-        return [data[a:b] for a, b in pairwise(self.pointers.tolist())]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +163,7 @@ def read_content(packed: PackedFile) -> Content:
         packed.header,
         packed.item_rows,
         packed.user_rows,
-        {kind: Lists.of(strings.all()) for kind, strings in coded.items()},
+        {kind: strings.all() for kind, strings in coded.items()},
         seen,
         words(Kind.FOLD_WEIGHTS),
         words(Kind.FOLD_MATRIX),
@@ -243,13 +214,12 @@ def build_file(content: Content) -> bytes:
 def _string_parts(content: Content) -> dict[Kind, bytes]:
     parts: dict[Kind, bytes] = {}
     for kind, strings in content.strings.items():
-        raw = strings.raw()
-        coded = None if (strings.data == END).any() else code_list(raw, content.symbols.get(kind))
+        coded = None if (strings.data == END).any() else code_list(strings, content.symbols.get(kind))
         if coded is None:
             raise PackedFileError("body", f"the strings of {kind.name} are not made of the symbols given")
         parts[kind], parts[Kind(kind + 1)] = coded
         if kind is not Kind.TITLE_POINTERS:
-            parts[Kind(kind + 2)] = id_index(raw)
+            parts[Kind(kind + 2)] = id_index(strings)
     return parts
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from sparsedevice.errors import PackedFileError
 from sparsedevice.packing.content import (
     Content,
-    Lists,
     bits_of,
     derived_scales,
     least_bytes,
@@ -36,6 +35,7 @@ from sparsedevice.packing.delta_rows import (
 )
 from sparsedevice.packing.fold_in import RULE_BYTES, tower_numbers
 from sparsedevice.packing.format import Header, Kind
+from sparsedevice.packing.lists import Lists
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.streams import Sink, Source
 from sparsedevice.packing.symbols import Symbols

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparsedevice.errors import PackedFileError
-from sparsedevice.packing.content import Lists
 from sparsedevice.packing.format import Header
+from sparsedevice.packing.lists import Lists
 from sparsedevice.packing.quantize import Rows
 from sparsedevice.packing.streams import Sink, Source
 

@@ -13,6 +13,7 @@ from sparsedevice.errors import ConfigError, UnknownIdError
 from sparsedevice.packing.bits import bits_at, pack_bits
 from sparsedevice.packing.coded import CodedList, code_list
 from sparsedevice.packing.format import MAX_STRING_BYTES, index_slots, slot_bits
+from sparsedevice.packing.lists import Lists
 from sparsedevice.vocabulary import Vocabulary
 
 # From this many look-ups at once, one dictionary is faster than searching for each.
@@ -34,7 +35,7 @@ class PackedStrings(Sequence[str]):
         return self.coded.n
 
     def __iter__(self) -> Iterator[str]:
-        return (raw.decode("utf-8") for raw in self.coded.all())
+        return (raw.decode("utf-8") for raw in self.coded.all().raw())
 
     @overload
     def __getitem__(self, index: int) -> str: ...
@@ -137,12 +138,12 @@ def pack_strings(strings: Iterable[str], what: str) -> tuple[bytes, bytes]:
     Raises:
         ConfigError: as :func:`encode_strings`.
     """
-    return coded_parts(encode_strings(strings, what))
+    return _coded_parts(Lists.of(encode_strings(strings, what)))
 
 
-def coded_parts(encoded: list[bytes]) -> tuple[bytes, bytes]:
+def _coded_parts(strings: Lists) -> tuple[bytes, bytes]:
     """Starts and codes of UTF-8 strings, with symbols learnt from them."""
-    parts = code_list(encoded)
+    parts = code_list(strings)
     assert parts is not None, "learnt symbols make the strings"
     return parts
 
@@ -160,15 +161,17 @@ def pack_vocabulary(ids: Sequence[str], what: str) -> tuple[bytes, bytes, bytes]
             if first_row.setdefault(raw, row) != row:
                 rows_of = f"rows {first_row[raw]} and {row}"
                 raise ConfigError(f"{what} {ids[row]!r} stands in {rows_of}; ids must be distinct")
-    return *coded_parts(encoded), id_index(encoded)
+    strings = Lists.of(encoded)
+    return *_coded_parts(strings), id_index(strings)
 
 
-def id_index(encoded: Sequence[bytes]) -> bytes:
+def id_index(ids: Lists) -> bytes:
     """The index of distinct ids, given as UTF-8."""
     from sparsedevice.runtime import _core
 
-    n = len(encoded)
-    ends = np.cumsum(np.fromiter(map(len, encoded), np.uint64, n), dtype=np.uint64)
-    slots = np.frombuffer(_core.id_index(b"".join(encoded), ends), "<u4").astype(np.int64)
+    n = len(ids)
+    slots = np.frombuffer(_core.id_index(ids.data, ids.pointers[1:].astype(np.uint64)), "<u4").astype(
+        np.int64
+    )
     slots[slots == _NO_ROW] = (1 << slot_bits(n)) - 1
     return len(slots).to_bytes(4, "little") + pack_bits(slots, slot_bits(n))

@@ -84,37 +84,42 @@ class Symbols:
             PackedFileError: ``strings`` if a symbol stands for itself, for none, or for more than 64
                 bytes, or an end is not the last of those symbols that end a string.
         """
-        texts: list[bytes] = [b""] * len(self.pairs)
-        waiting = list(enumerate(self.pairs.tolist()))
+        self._check_pairs()
+        n = len(self.pairs)
+        texts = [b""] * LITERAL + [bytes([byte]) for byte in range(END + 1)]
+        waiting = list(zip(range(n), *self.pairs.T.tolist(), strict=True))
         while waiting:
             still = []
-            for symbol, (left, right) in waiting:
-                self._check_pair(symbol, left, right)
-                parts = [self._part(texts, part) for part in (left, right)]
-                if right == NOTHING or all(parts):
-                    texts[symbol] = b"".join(parts)
+            for symbol, left, right in waiting:
+                if texts[left] and (texts[right] or right == NOTHING):
+                    texts[symbol] = texts[left] + texts[right]
                     if len(texts[symbol]) > MAX_SYMBOL_BYTES:
                         raise PackedFileError("strings", f"symbol {symbol} has {len(texts[symbol])} bytes")
                 else:
-                    still.append((symbol, (left, right)))
+                    still.append((symbol, left, right))
             if len(still) == len(waiting):
                 raise PackedFileError("strings", f"symbol {still[0][0]} stands for itself")
             waiting = still
-        return texts
+        return texts[:n]
 
-    def _check_pair(self, symbol: int, left: int, right: int) -> None:
-        n, last = len(self.pairs), left if right == NOTHING else right
-        good = all(part < n or LITERAL <= part <= LITERAL + END for part in (left, last))
-        good &= left >= LITERAL if right == NOTHING else not self._ends(left)
-        if not good or self._ends(last) != self.is_final(symbol):
-            raise PackedFileError("strings", f"symbol {symbol} stands for the symbols {left} and {right}")
+    def _check_pairs(self) -> None:
+        left, right = self.pairs.T
+        last = np.where(right == NOTHING, left, right)
+        good = np.ones(len(left), bool)
+        for part in (left, last):
+            good &= (part < len(left)) | ((part >= LITERAL) & (part <= LITERAL + END))
+        good &= np.where(right == NOTHING, left >= LITERAL, ~self._ends(left))
+        good &= self._ends(last) == self._ends(np.arange(len(left)))
+        if not good.all():
+            symbol = int(np.argmin(good))
+            raise PackedFileError(
+                "strings", f"symbol {symbol} stands for the symbols {left[symbol]} and {right[symbol]}"
+            )
 
-    def _ends(self, part: int) -> bool:
-        return part == LITERAL + END if part >= LITERAL else self.is_final(part)
-
-    @staticmethod
-    def _part(texts: list[bytes], part: int) -> bytes:
-        return bytes([part - LITERAL]) if part >= LITERAL else b"" if part == NOTHING else texts[part]
+    def _ends(self, parts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        final = (parts >= self.first_final) & (parts < self.first_final + self.n_final)
+        ends: NDArray[np.bool_] = np.where(parts >= LITERAL, parts == LITERAL + END, final)
+        return ends
 
     @cached_property
     def bits(self) -> NDArray[np.int64]:
@@ -165,13 +170,9 @@ class Symbols:
         return Symbols(pairs, width, more, n_short, first_final, self.n_final)
 
 
-def learn_symbols(encoded: list[bytes]) -> Symbols:
-    """The table, of those tried, that makes symbols and codes of these strings smallest."""
-    return _learn(b"".join(raw + b"\xff" for raw in encoded))
-
-
 @lru_cache(maxsize=2)
-def _learn(whole: bytes) -> Symbols:
+def learn_symbols(whole: bytes) -> Symbols:
+    """The table, of those tried, that makes symbols and codes of strings, each with its end, smallest."""
     # Kept, for a budget packs the same titles again and again.
     step = max(1, len(whole) // _SAMPLE_BYTES)
     text = b"".join(raw + b"\xff" for raw in whole.split(b"\xff")[:-1:step])

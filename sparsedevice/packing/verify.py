@@ -194,7 +194,7 @@ def _check_seen(packed: PackedFile) -> None:
 
 def _check_strings(packed: PackedFile, first: Kind) -> list[bytes]:
     coded = packed.coded(first)
-    strings = coded.all()
+    strings = coded.all().raw()
     for row, raw in enumerate(strings):
         if len(raw) > MAX_STRING_BYTES:
             raise PackedFileError("strings", f"string {row} of {first.name} has {len(raw)} bytes")

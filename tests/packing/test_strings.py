@@ -16,6 +16,7 @@ from sparsedevice.packing import PackedFile, pack
 from sparsedevice.packing.bits import pack_bits, unpack_bits
 from sparsedevice.packing.coded import COLUMNS, NUMBERS, TEXT, CodedList, code_list
 from sparsedevice.packing.columns import code_columns, number_bits
+from sparsedevice.packing.lists import Lists
 from sparsedevice.runtime.core import CoreRecommender
 
 RNG = random.Random(0)
@@ -113,11 +114,11 @@ def test_strings_come_back_and_are_found(name, tmp_path):
 @settings(max_examples=60, deadline=None)
 def test_any_list_comes_back(strings):
     encoded = [s.encode("utf-8", "replace") for s in strings]
-    parts = code_list(encoded)
+    parts = code_list(Lists.of(encoded))
     assert parts is not None
     coded = CodedList(np.frombuffer(parts[0], np.uint8), np.frombuffer(parts[1], np.uint8), len(encoded))
     assert coded.head.fits(len(encoded), len(parts[0]), len(parts[1]))
-    assert coded.all() == encoded
+    assert coded.all().raw() == encoded
     assert [coded.raw(row) for row in range(len(encoded))] == encoded
 
 
@@ -125,10 +126,10 @@ def test_any_list_comes_back(strings):
 @settings(max_examples=60, deadline=None)
 def test_any_numbers_come_back(numbers, digits):
     encoded = [b"%0*d" % (digits, number) for number in numbers]
-    starts, codes = (np.frombuffer(part, np.uint8) for part in code_list(encoded) or ())
+    starts, codes = (np.frombuffer(part, np.uint8) for part in code_list(Lists.of(encoded)) or ())
     coded = CodedList(starts, codes, len(encoded))
     assert coded.head.fits(len(encoded), len(starts), len(codes))
-    assert coded.all() == encoded
+    assert coded.all().raw() == encoded
     assert [coded.raw(row) for row in range(len(encoded))] == encoded
 
 
@@ -138,17 +139,17 @@ def test_any_strings_of_one_length_come_back(alphabets, n, rng):
     letters = [sorted(alphabet) for alphabet in alphabets]
     ends = [bytes(alphabet[end] for alphabet in letters) for end in (0, -1)]
     encoded = [bytes(rng.choice(alphabet) for alphabet in letters) for _ in range(n)] + ends
-    parts = code_columns(encoded)
+    parts = code_columns(Lists.of(encoded))
     columns = [sorted(set(column)) for column in zip(*encoded, strict=True)]
     bits = number_bits([len(column) for column in columns])
     if sum(bits) > 255:
         assert parts is None
         return
     assert parts is not None
-    starts, codes = (np.frombuffer(part, np.uint8) for part in code_list(encoded) or ())
+    starts, codes = (np.frombuffer(part, np.uint8) for part in code_list(Lists.of(encoded)) or ())
     coded = CodedList(starts, codes, len(encoded))
     assert coded.head.fits(len(encoded), len(starts), len(codes))
-    assert coded.all() == encoded
+    assert coded.all().raw() == encoded
     assert [coded.raw(row) for row in range(len(encoded))] == encoded
 
 
@@ -158,10 +159,10 @@ def test_any_rising_strings_come_back(numbers, shuffled, wide):
     """Sorted but for some at the end, of one number or of two."""
     rising = sorted(numbers)[: len(numbers) - shuffled] + numbers[max(0, len(numbers) - shuffled) :]
     encoded = [f"{number:0{12 if wide else 9}x}".encode() for number in rising]
-    starts, codes = (np.frombuffer(part, np.uint8) for part in code_list(encoded) or ())
+    starts, codes = (np.frombuffer(part, np.uint8) for part in code_list(Lists.of(encoded)) or ())
     coded = CodedList(starts, codes, len(encoded))
     assert coded.head.fits(len(encoded), len(starts), len(codes))
-    assert coded.all() == encoded
+    assert coded.all().raw() == encoded
     assert [coded.raw(row) for row in range(len(encoded))] == encoded
 
 
@@ -170,9 +171,11 @@ def test_blocks_are_taken_where_they_are_smaller(n):
     """A list of the same strings in no order takes the bits of each; in order, no more than that."""
     ordered = [f"tt{i:07}".encode() for i in range(n)]
     mixed = random.Random(0).sample(ordered, n)
-    ordered_bytes, mixed_bytes = (sum(map(len, code_list(strings) or ())) for strings in (ordered, mixed))
+    ordered_bytes, mixed_bytes = (
+        sum(map(len, code_list(Lists.of(strings)) or ())) for strings in (ordered, mixed)
+    )
     assert ordered_bytes <= mixed_bytes
-    assert ((code_list(ordered) or (b"", bytes(3)))[1][2] > 0) == (ordered_bytes < mixed_bytes)
+    assert ((code_list(Lists.of(ordered)) or (b"", bytes(3)))[1][2] > 0) == (ordered_bytes < mixed_bytes)
 
 
 @given(st.lists(st.integers(1, 256), max_size=9))
@@ -208,10 +211,10 @@ def test_bits_come_back(numbers):
 )
 def test_ids_take_few_bytes(name, most):
     encoded = [s.encode() for s in KINDS[name][1]]
-    assert sum(map(len, code_list(encoded) or ())) < most * len(encoded)
+    assert sum(map(len, code_list(Lists.of(encoded)) or ())) < most * len(encoded)
 
 
 def test_titles_take_about_what_deflate_would():
     encoded = [s.encode() for s in text(4000)]
-    coded = sum(map(len, code_list(encoded) or ()))
+    coded = sum(map(len, code_list(Lists.of(encoded)) or ()))
     assert coded < 1.15 * len(zlib.compress(b"\n".join(encoded), 9))

@@ -60,6 +60,8 @@ PyObject *sd_python_texts(sd_python_model *self, PyObject *buffer);
 PyObject *sd_python_decode_columns(PyObject *module, PyObject *args);
 PyObject *sd_python_decode_bytes(PyObject *module, PyObject *args);
 PyObject *sd_python_id_index(PyObject *module, PyObject *args);
+PyObject *sd_python_pack_bits(PyObject *module, PyObject *args);
+PyObject *sd_python_join_fronts(PyObject *module, PyObject *args);
 PyObject *sd_python_cut(PyObject *module, PyObject *args);
 PyObject *sd_python_to_slices(PyObject *module, PyObject *args);
 PyObject *sd_python_pack_nibbles(PyObject *module, PyObject *args);

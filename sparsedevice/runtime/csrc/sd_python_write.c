@@ -41,6 +41,42 @@ PyObject *sd_python_id_index(PyObject *Py_UNUSED(module), PyObject *args) {
     return answer;
 }
 
+/* pack_bits(numbers, widths) -> bytes. Buffers: int64. */
+PyObject *sd_python_pack_bits(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer numbers, widths;
+    PyObject *answer = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*", &numbers, &widths))
+        return NULL;
+    uint64_t n = (uint64_t)widths.len / 8, size = sd_bits_bytes(widths.buf, n);
+    if (numbers.len != widths.len || size == UINT64_MAX)
+        PyErr_SetString(PyExc_ValueError, "the arrays do not fit one another");
+    else if ((answer = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size)) != NULL)
+        sd_pack_bits(numbers.buf, widths.buf, n, (uint8_t *)PyBytes_AS_STRING(answer));
+    PyBuffer_Release(&numbers);
+    PyBuffer_Release(&widths);
+    return answer;
+}
+
+/* join_fronts(shared, ends, lengths) -> bytes of the strings. Buffers: uint8, uint8, and int64 to
+ * be written. */
+PyObject *sd_python_join_fronts(PyObject *Py_UNUSED(module), PyObject *args) {
+    Py_buffer shared, ends, lengths;
+    PyObject *answer = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*w*", &shared, &ends, &lengths))
+        return NULL;
+    uint64_t n = (uint64_t)shared.len, size = UINT64_MAX;
+    if (lengths.len == 8 * shared.len)
+        size = sd_front_lengths(shared.buf, n, ends.buf, (uint64_t)ends.len, lengths.buf);
+    if (size == UINT64_MAX)
+        PyErr_SetString(PyExc_ValueError, "the arrays do not fit one another");
+    else if ((answer = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size)) != NULL)
+        sd_join_fronts(lengths.buf, n, ends.buf, (uint8_t *)PyBytes_AS_STRING(answer));
+    PyBuffer_Release(&shared);
+    PyBuffer_Release(&ends);
+    PyBuffer_Release(&lengths);
+    return answer;
+}
+
 enum { BYTES, ENDS, NUMBERS, COSTS, TEXT, BUFFERS };
 
 /* cut(symbols, ends, numbers, costs, text) -> bytes of uint16, or None. Buffers: uint8, uint32,

@@ -27,18 +27,55 @@ uint64_t sd_build_index(const uint8_t *ids, const uint64_t *ends, uint32_t n, ui
     return end;
 }
 
+SD_INLINE uint32_t symbol_begin(const sd_cutter *cutter, uint32_t symbol) {
+    return symbol ? cutter->ends[symbol - 1] : 0;
+}
+
+SD_INLINE uint32_t symbol_bytes(const sd_cutter *cutter, uint32_t symbol) {
+    return cutter->ends[symbol] - symbol_begin(cutter, symbol);
+}
+
+/* Where symbols stand that begin with a byte, or with two. */
+static void index_symbols(const sd_cutter *cutter, sd_cut_scratch *scratch) {
+    uint32_t pair = 0;
+    for (uint32_t byte = 0; byte <= 256; byte++)
+        scratch->singles[byte] = SD_NO_SYMBOL;
+    for (uint32_t symbol = 0; symbol < cutter->n; symbol++) {
+        const uint8_t *bytes = cutter->bytes + symbol_begin(cutter, symbol);
+        uint32_t next = 256u * bytes[0]; /* the first two bytes that it comes before */
+        if (symbol_bytes(cutter, symbol) == 1)
+            scratch->singles[bytes[0]] = (uint16_t)symbol;
+        else
+            next += bytes[1] + 1u;
+        for (; pair < next; pair++)
+            scratch->pairs[pair] = (uint16_t)symbol;
+    }
+    for (; pair <= 65536; pair++)
+        scratch->pairs[pair] = (uint16_t)cutter->n;
+}
+
 /* First of the symbols lo ... hi - 1, which have `depth` bytes in common, whose next byte is at
  * least `byte`; one that has no next byte comes before all. */
 static uint32_t lower_bound(const sd_cutter *cutter, uint32_t lo, uint32_t hi, uint32_t depth,
                             uint32_t byte) {
     while (lo < hi) {
-        uint32_t middle = lo + (hi - lo) / 2, begin = middle ? cutter->ends[middle - 1] : 0;
+        uint32_t middle = lo + (hi - lo) / 2, begin = symbol_begin(cutter, middle);
         if (begin + depth == cutter->ends[middle] || cutter->bytes[begin + depth] < byte)
             lo = middle + 1;
         else
             hi = middle;
     }
     return lo;
+}
+
+/* The string up to `end` may be what it is up to `from`, and a symbol. */
+SD_INLINE void offer(const sd_cutter *cutter, sd_cut_scratch *scratch, uint32_t from, uint32_t end,
+                     uint32_t symbol) {
+    uint32_t cost = scratch->cost[from] + cutter->costs[symbol];
+    if (cost < scratch->cost[end]) {
+        scratch->cost[end] = cost;
+        scratch->last[end] = (uint16_t)symbol;
+    }
 }
 
 /* Cut one string; returns the number of symbols, 0 where they do not suffice. */
@@ -48,20 +85,26 @@ static uint32_t cut_string(const sd_cutter *cutter, const uint8_t *text, uint32_
         scratch->cost[i] = UINT32_MAX;
     scratch->cost[0] = 0;
     for (uint32_t from = 0; from < length; from++) {
-        uint32_t lo = 0, hi = cutter->n;
+        uint32_t single = scratch->singles[text[from]];
         if (scratch->cost[from] == UINT32_MAX)
             continue;
-        for (uint32_t at = from; at < length && lo < hi; at++) {
-            lo = lower_bound(cutter, lo, hi, at - from, text[at]);
-            hi = lower_bound(cutter, lo, hi, at - from, text[at] + 1u);
+        if (single != SD_NO_SYMBOL)
+            offer(cutter, scratch, from, from + 1, single);
+        if (from + 1 == length)
+            continue;
+        uint32_t pair = (uint32_t)text[from] << 8 | text[from + 1], hi = scratch->pairs[pair + 1];
+        uint32_t lo = scratch->pairs[pair], depth = 2;
+        if (text[from + 1] == 255 && scratch->singles[text[from] + 1] != SD_NO_SYMBOL)
+            hi--; /* comes before the pairs that begin with its byte */
+        while (lo < hi) {
             /* The one that ends here comes first. */
-            if (lo == hi || cutter->ends[lo] - (lo ? cutter->ends[lo - 1] : 0) != at + 1 - from)
-                continue;
-            uint32_t cost = scratch->cost[from] + cutter->costs[lo];
-            if (cost < scratch->cost[at + 1]) {
-                scratch->cost[at + 1] = cost;
-                scratch->last[at + 1] = (uint16_t)lo;
-            }
+            if (symbol_bytes(cutter, lo) == depth)
+                offer(cutter, scratch, from, from + depth, lo++);
+            if (from + depth == length)
+                break;
+            lo = lower_bound(cutter, lo, hi, depth, text[from + depth]);
+            hi = lower_bound(cutter, lo, hi, depth, text[from + depth] + 1u);
+            depth++;
         }
     }
     if (scratch->cost[length] == UINT32_MAX)
@@ -71,7 +114,7 @@ static uint32_t cut_string(const sd_cutter *cutter, const uint8_t *text, uint32_
     for (uint32_t end = length; end;) {
         uint32_t symbol = scratch->last[end];
         codes[length - ++count] = cutter->numbers[symbol];
-        end -= cutter->ends[symbol] - (symbol ? cutter->ends[symbol - 1] : 0);
+        end -= symbol_bytes(cutter, symbol);
     }
     for (uint32_t i = 0; i < count; i++)
         codes[i] = codes[length - count + i];
@@ -81,6 +124,7 @@ static uint32_t cut_string(const sd_cutter *cutter, const uint8_t *text, uint32_
 uint64_t sd_cut(const sd_cutter *cutter, const uint8_t *text, uint64_t length,
                 sd_cut_scratch *scratch, uint16_t *codes) {
     uint64_t done = 0, count = 0;
+    index_symbols(cutter, scratch);
     while (done < length) {
         uint32_t end = 0, taken;
         while (done + end < length && end < SD_MAX_CUT && text[done + end] != 255)
@@ -177,4 +221,67 @@ void sd_pack_nibbles(const int8_t *values, const uint32_t *slices, uint64_t n_sl
             packed += half;
             values += 2 * half;
         }
+}
+
+uint64_t sd_bits_bytes(const int64_t *widths, uint64_t n) {
+    uint64_t bits = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        if (widths[i] < 0 || widths[i] > 56)
+            return UINT64_MAX;
+        bits += (uint64_t)widths[i];
+    }
+    return (bits + 7) / 8 + 8;
+}
+
+static void put_u64(uint8_t *to, uint64_t number) {
+    for (int i = 0; i < 8; i++)
+        to[i] = (uint8_t)(number >> 8 * i);
+}
+
+void sd_pack_bits(const int64_t *numbers, const int64_t *widths, uint64_t n, uint8_t *packed) {
+    uint64_t waiting = 0; /* fewer than eight bits between two numbers */
+    uint32_t count = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t own = (uint64_t)numbers[i] & ((1ull << widths[i]) - 1);
+        waiting |= own << count;
+        put_u64(packed, waiting);
+        count += (uint32_t)widths[i];
+        packed += count / 8;
+        waiting >>= count & ~7u;
+        count &= 7;
+    }
+    put_u64(packed, waiting);
+    if (count)
+        packed[8] = 0;
+}
+
+uint64_t sd_front_lengths(const uint8_t *shared, uint64_t n, const uint8_t *ends,
+                          uint64_t end_bytes, int64_t *lengths) {
+    uint64_t at = 0, before = 0, all = 0;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t own = shared[i] < before ? shared[i] : before;
+        for (; at < end_bytes && ends[at] != 255; at++)
+            own++;
+        if (at++ == end_bytes)
+            return UINT64_MAX;
+        lengths[i] = (int64_t)own;
+        all += before = own;
+    }
+    return at == end_bytes ? all : UINT64_MAX;
+}
+
+void sd_join_fronts(const int64_t *lengths, uint64_t n, const uint8_t *ends, uint8_t *strings) {
+    const uint8_t *last = strings;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t length = (uint64_t)lengths[i], own = 0;
+        while (ends[own] != 255)
+            own++;
+        for (uint64_t j = 0; j < length - own; j++)
+            strings[j] = last[j];
+        for (uint64_t j = 0; j < own; j++)
+            strings[length - own + j] = ends[j];
+        ends += own + 1;
+        last = strings;
+        strings += length;
+    }
 }

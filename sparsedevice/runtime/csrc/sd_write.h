@@ -1,5 +1,5 @@
-/* What writing a packed file needs and a device does not: the id index, text cut into symbols, and
- * rows laid out in slices.
+/* What writing a packed file needs and a device does not: the id index, packed bits, strings joined
+ * from their ends, text cut into symbols, and rows laid out in slices.
  *
  * No libc, no allocation, no state; memory belongs to the caller. */
 #ifndef SD_WRITE_H
@@ -12,6 +12,22 @@
  * sd_index_slots(n) + n. Returns how many slots there are; empty ones hold UINT32_MAX. */
 uint64_t sd_build_index(const uint8_t *ids, const uint64_t *ends, uint32_t n, uint32_t *scratch,
                         uint32_t *slots);
+
+/* Bytes that numbers of so many bits each take, and eight zero bytes; UINT64_MAX where a width is
+ * not 0 to 56. */
+uint64_t sd_bits_bytes(const int64_t *widths, uint64_t n);
+
+/* Write the numbers behind one another, the lowest bit of the first byte first. */
+void sd_pack_bits(const int64_t *numbers, const int64_t *widths, uint64_t n, uint8_t *packed);
+
+/* Of n strings, each of the first `shared` bytes of the string before, or all of it where that has
+ * fewer, and what stands in `ends` up to the next byte 255: their lengths. Returns the bytes of
+ * all, or UINT64_MAX where `ends` does not have n of them. */
+uint64_t sd_front_lengths(const uint8_t *shared, uint64_t n, const uint8_t *ends,
+                          uint64_t end_bytes, int64_t *lengths);
+
+/* Write these strings behind one another. */
+void sd_join_fronts(const int64_t *lengths, uint64_t n, const uint8_t *ends, uint8_t *strings);
 
 /* Symbols in the order of their bytes, symbol i from ends[i - 1] to ends[i]. */
 typedef struct sd_cutter {
@@ -27,7 +43,11 @@ typedef struct sd_cutter {
 typedef struct sd_cut_scratch {
     uint32_t cost[SD_MAX_CUT + 1]; /* bits that the string takes up to here */
     uint16_t last[SD_MAX_CUT + 1]; /* the last of them, in the order of bytes */
+    uint16_t pairs[65537];         /* how many symbols come before each two bytes */
+    uint16_t singles[257];         /* the symbol that is one byte; SD_NO_SYMBOL if none */
 } sd_cut_scratch;
+
+#define SD_NO_SYMBOL 0xFFFFu
 
 /* Cut strings, each ending in byte 255, into the symbols that take the fewest bits. `codes` has
  * room for as many as there are bytes. Returns how many there are, or UINT64_MAX where symbols do
