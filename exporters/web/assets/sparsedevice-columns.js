@@ -28,37 +28,51 @@ export function readColumns(stream, table, count, n, firstBits) {
   return Array.from({ length: n }, (_, row) => Uint8Array.from({ length: count }, (_, column) => letter(row, column)));
 }
 
-/* Letters as places in the alphabets of their columns: the table, the bits of a string, and of each string the numbers
- * with their bits. Null where lengths differ or are too large. */
+/* Letters as places in the alphabets of their columns: the table, the bits of a string, those of its numbers, and these of
+ * all strings behind one another. Null where lengths differ or are too large. */
 export function columnsOf(strings) {
   const count = strings[0].length;
   if (count > MAX_COLUMNS || strings.some((string) => string.length !== count)) {
     return null;
   }
-  const alphabets = Array.from({ length: count }, (_, column) =>
-    Uint8Array.from(new Set(strings.map((string) => string[column]))).sort(),
-  );
+  const alphabets = alphabetsOf(strings, count);
   const sizes = alphabets.map((alphabet) => alphabet.length);
   const bits = numberBits(sizes);
   const width = bits.reduce((sum, number) => sum + number, 0);
   if (width > MAX_WIDTH) {
     return null;
   }
-  const places = alphabets.map((alphabet) => new Map(Array.from(alphabet, (letter, place) => [letter, place])));
-  const numbersOf = (string) => {
-    const numbers = [];
+  const widths = bits.filter(Boolean);
+  const places = alphabets.map((alphabet) => {
+    const own = new Uint8Array(256);
+    alphabet.forEach((letter, place) => (own[letter] = place));
+    return own;
+  });
+  const numbers = new Float64Array(strings.length * widths.length);
+  strings.forEach((string, row) => {
+    let at = (row + 1) * widths.length;
     let fraction = 0; /* of 2^32 */
     for (let column = count - 1; column >= 0; column--) {
-      const place = places[column].get(string[column]);
-      fraction = Math.ceil((place * 2 ** NUMBER_BITS + fraction) / sizes[column]);
+      fraction = Math.ceil((places[column][string[column]] * 2 ** NUMBER_BITS + fraction) / sizes[column]);
       if (bits[column]) {
-        numbers.push(Math.ceil(fraction / 2 ** (NUMBER_BITS - bits[column])));
+        numbers[--at] = Math.ceil(fraction / 2 ** (NUMBER_BITS - bits[column]));
         fraction = 0;
       }
     }
-    return numbers.reverse();
-  };
-  return { table: tableOf(alphabets, bits), width, count, widths: bits.filter(Boolean), numbersOf };
+  });
+  return { table: tableOf(alphabets, bits), width, count, widths, numbers };
+}
+
+/* The letters of each column, in order. */
+function alphabetsOf(strings, count) {
+  const used = new Uint8Array(256 * count);
+  for (const string of strings) {
+    for (let column = 0; column < count; column++) {
+      used[256 * column + string[column]] = 1;
+    }
+  }
+  const letters = Uint8Array.from({ length: 256 }, (_, letter) => letter);
+  return Array.from({ length: count }, (_, column) => letters.filter((letter) => used[256 * column + letter]));
 }
 
 /* The columns, then their alphabets; what stands there already is used again. */

@@ -3,11 +3,12 @@
 import { ITEM_IDS, RULE_BYTES, TITLES, USER_IDS, inverseNorms, takeHead, total, towerNumbers } from "./sparsedevice-content.js";
 import { PackedFileError, bodyError } from "./sparsedevice-errors.js";
 import { decodeBytes, decodeColumns, takeCoded } from "./sparsedevice-prefix-codes.js";
-import { SymbolTable } from "./sparsedevice-strings.js";
+import { SymbolTable, digitsOf } from "./sparsedevice-strings.js";
 
 const SLACK = 8; /* zeros behind the streams */
 const MAX_SHIFT = 12;
 const MAX_SYMBOL_BYTES = 64;
+const MAX_PLAIN = 2 ** 52; /* beyond it numbers are summed as BigInts */
 const END = 255; /* follows each string; no UTF-8 holds this byte */
 const [F32, F16, , INT4] = [0, 1, 2, 3];
 
@@ -107,16 +108,22 @@ function takeStrings(source, n, resultBytes) {
 
 function takeNumbers(source, n) {
   const [low, high] = [source.planes(n, 4), source.planes(n, 4)];
-  const encoder = new TextEncoder();
-  let number = 0n;
+  let number = 0;
   return Array.from(low, (word, i) => {
-    const zigzag = (BigInt(high[i]) << 32n) | BigInt(word);
-    number = BigInt.asIntN(64, number + ((zigzag >> 1n) ^ -(zigzag & 1n)));
-    if (number < 0n) {
+    const step = word & 1 ? -(word >>> 1) - 1 : word >>> 1;
+    number = high[i] || number > MAX_PLAIN ? longSum(number, word, high[i]) : number + step;
+    if (number < 0) {
       throw bodyError("an id is a negative number");
     }
-    return encoder.encode(String(number));
+    return digitsOf(String(number));
   });
+}
+
+/* The same sum in 64 bits. */
+function longSum(number, low, high) {
+  const zigzag = (BigInt(high) << 32n) | BigInt(low);
+  const sum = BigInt.asIntN(64, BigInt(number) + ((zigzag >> 1n) ^ -(zigzag & 1n)));
+  return sum > MAX_PLAIN ? sum : Number(sum);
 }
 
 function takeFrontCoded(source, n, resultBytes) {

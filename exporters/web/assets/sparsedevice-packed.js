@@ -23,8 +23,8 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 /* CRC-32 as in zlib. */
 export function crc32(bytes) {
   let crc = 0xffffffff;
-  for (const byte of bytes) {
-    crc = (crc >>> 8) ^ CRC_TABLE[(crc ^ byte) & 255];
+  for (let i = 0; i < bytes.length; i++) {
+    crc = (crc >>> 8) ^ CRC_TABLE[(crc ^ bytes[i]) & 255];
   }
   return (crc ^ 0xffffffff) >>> 0;
 }

@@ -15,8 +15,6 @@ const MAX_SYMBOL_BYTES = 64;
 const U32 = 2 ** 32;
 const TITLES = 17;
 
-const encoder = new TextEncoder();
-
 class BitReader {
   constructor(data) {
     this.data = data;
@@ -47,8 +45,14 @@ class BitWriter {
       longer.set(this.#bytes);
       this.#bytes = longer;
     }
-    for (let rest = number * 2 ** (this.bits % 8); rest > 0; rest = Math.floor(rest / 256)) {
-      this.#bytes[at++] |= rest % 256;
+    if (number < 1 << 24) {
+      for (let rest = number << this.bits % 8; rest; rest >>>= 8) {
+        this.#bytes[at++] |= rest;
+      }
+    } else {
+      for (let rest = number * 2 ** (this.bits % 8); rest > 0; rest = Math.floor(rest / 256)) {
+        this.#bytes[at++] |= rest % 256;
+      }
     }
     this.bits += width;
   }
@@ -130,35 +134,28 @@ export class SymbolTable {
     }
   }
 
-  /* What the symbols stand for as a tree: a Map of bytes, with `symbol` where one ends. */
-  #tree() {
-    const root = new Map();
-    this.texts.forEach((text, symbol) => {
-      let node = root;
-      for (const byte of text) {
-        node = node.get(byte) ?? node.set(byte, new Map()).get(byte);
-      }
-      node.symbol ??= symbol; /* of two with one text the first is used */
-    });
-    return root;
-  }
-
   /* A function that gives the symbols with the shortest codes that make a string and its end. */
   cutter() {
-    const tree = this.#tree();
+    const tree = new SymbolTree(this.texts);
+    const bits = Uint8Array.from(this.texts.keys(), (symbol) => this.bits(symbol));
+    let [cost, last] = [new Float64Array(0), new Uint16Array(0)];
     return (string) => {
       const n = string.length + 1;
-      const cost = new Float64Array(n + 1).fill(Infinity);
-      const last = new Uint16Array(n + 1);
-      cost[0] = 0;
+      if (cost.length <= n) {
+        [cost, last] = [new Float64Array(2 * n + 1), new Uint16Array(2 * n + 1)];
+      }
+      cost.fill(Infinity, 1, n + 1);
       for (let from = 0; from < n; from++) {
-        let node = cost[from] < Infinity ? tree : null;
-        for (let at = from; node && at < n; at++) {
-          node = node.get(at < string.length ? string[at] : END);
-          const sum = node?.symbol === undefined ? Infinity : cost[from] + this.bits(node.symbol);
-          if (sum < cost[at + 1]) {
-            cost[at + 1] = sum;
-            last[at + 1] = node.symbol;
+        let node = cost[from] < Infinity ? 0 : -1;
+        for (let at = from; at < n; at++) {
+          node = tree.next(node, at < string.length ? string[at] : END);
+          if (node < 0) {
+            break;
+          }
+          const symbol = tree.symbols[node];
+          if (symbol >= 0 && cost[from] + bits[symbol] < cost[at + 1]) {
+            cost[at + 1] = cost[from] + bits[symbol];
+            last[at + 1] = symbol;
           }
         }
       }
@@ -171,6 +168,49 @@ export class SymbolTable {
       }
       return symbols.reverse();
     };
+  }
+}
+
+/* What symbols stand for as a tree: its branches by node and byte in a hash table with linear probing. */
+class SymbolTree {
+  #keys;
+  #nodes;
+  #size = 1;
+  #shift;
+
+  constructor(texts) {
+    const most = texts.reduce((sum, text) => sum + text.length, 1);
+    this.#shift = Math.clz32(2 * most) - 1;
+    this.#keys = new Int32Array(2 ** (32 - this.#shift)).fill(-1);
+    this.#nodes = new Int32Array(this.#keys.length);
+    this.symbols = new Int32Array(most).fill(-1); /* the symbol that ends at a node */
+    texts.forEach((text, symbol) => {
+      let node = 0;
+      for (const byte of text) {
+        const slot = this.#slot(node, byte);
+        if (this.#keys[slot] < 0) {
+          this.#keys[slot] = (node << 8) | byte;
+          this.#nodes[slot] = this.#size++;
+        }
+        node = this.#nodes[slot];
+      }
+      this.symbols[node] = this.symbols[node] < 0 ? symbol : this.symbols[node]; /* of two with one text the first */
+    });
+  }
+
+  #slot(node, byte) {
+    const key = (node << 8) | byte;
+    let slot = Math.imul(key, 0x9e3779b1) >>> this.#shift;
+    while (this.#keys[slot] !== key && this.#keys[slot] >= 0) {
+      slot = (slot + 1) & (this.#keys.length - 1);
+    }
+    return slot;
+  }
+
+  /* The node that a byte leads to, -1 if none. */
+  next(node, byte) {
+    const slot = node < 0 ? -1 : this.#slot(node, byte);
+    return slot < 0 || this.#keys[slot] < 0 ? -1 : this.#nodes[slot];
   }
 }
 
@@ -211,7 +251,7 @@ export class TextList {
     while (numbers.length < this.#n) {
       numbers.push(...takeBlock(stream, Math.min(NUMBER_BLOCK, this.#n - numbers.length), width));
     }
-    return numbers.map((number) => encoder.encode(String(number).padStart(nShort, "0")));
+    return numbers.map((number) => digitsOf(String(number).padStart(nShort, "0")));
   }
 
   #columns(stream) {
@@ -296,18 +336,21 @@ export class TextWriter {
     if (!columns) {
       return null;
     }
-    const { table, width, count, widths, numbersOf } = columns;
+    const { table, width, count, widths, numbers } = columns;
+    const [n, own] = [this.#strings.length, widths.length];
     const ways = [0, ...widths.slice(0, 1)].map((first) => {
       const [codes, starts] = [new BitWriter(), []];
-      for (let row = 0; row < this.#strings.length; row += NUMBER_BLOCK) {
-        const block = this.#strings.slice(row, row + NUMBER_BLOCK).map(numbersOf);
+      for (let row = 0; row < n; row += NUMBER_BLOCK) {
+        const [begin, end] = [own * row, own * Math.min(row + NUMBER_BLOCK, n)];
         if (first) {
           starts.push(codes.bits);
-          const firsts = block.map((numbers) => numbers.shift());
-          putBlock(codes, firsts, first);
+          putBlock(codes, Array.from(numbers.subarray(begin, end).filter((_, i) => i % own === 0)), first);
         }
-        const own = first ? widths.slice(1) : widths;
-        block.flat().forEach((number, i) => codes.put(number, own[i % own.length]));
+        for (let i = begin; i < end; i++) {
+          if (!first || i % own) {
+            codes.put(numbers[i], widths[i % own]);
+          }
+        }
       }
       return this.#join(codes, starts, table, [COLUMNS, width, first, count, 0, 0]);
     });
@@ -321,11 +364,13 @@ export class TextWriter {
     }
     const cut = symbols.cutter();
     const [codes, starts] = [new BitWriter(), []];
+    const numbers = symbols.texts.map((_, symbol) => symbols.code(symbol));
+    const bits = symbols.texts.map((_, symbol) => symbols.bits(symbol));
     this.#strings.forEach((string, row) => {
       if (row % TEXT_BLOCK === 0) {
         starts.push(codes.bits);
       }
-      cut(string).forEach((symbol) => codes.put(symbols.code(symbol), symbols.bits(symbol)));
+      cut(string).forEach((symbol) => codes.put(numbers[symbol], bits[symbol]));
     });
     const table = symbols.entries.flatMap((entry) => [entry & 255, (entry >> 8) & 255, entry >> 16]);
     const { width, more, nShort, firstFinal, nFinal } = symbols;
@@ -336,10 +381,9 @@ export class TextWriter {
   #index() {
     const n = this.#strings.length;
     const m = n + Math.floor(n / 4) + 1;
-    const first = this.#strings.map((id) => slotOf(this.#crc32(id), m));
-    const order = [...first.keys()].sort((a, b) => first[a] - first[b]); /* stable */
+    const first = Float64Array.from(this.#strings, (id) => slotOf(this.#crc32(id), m));
     const slots = [];
-    for (const row of order) {
+    for (const row of inOrder(first, m)) {
       while (slots.length < first[row]) {
         slots.push(-1);
       }
@@ -363,12 +407,33 @@ function shortest(ways) {
   return ways.sort((a, b) => bytes(a) - bytes(b))[0]; /* stable */
 }
 
+/* Places of numbers from 0 to m - 1 in their order, those alike as they stand: sorted by counting. */
+function inOrder(numbers, m) {
+  const next = new Uint32Array(m + 1);
+  numbers.forEach((number) => next[number + 1]++);
+  for (let i = 0; i < m; i++) {
+    next[i + 1] += next[i];
+  }
+  const order = new Uint32Array(numbers.length);
+  numbers.forEach((number, place) => (order[next[number]++] = place));
+  return order;
+}
+
+/* The bytes of digits. */
+export function digitsOf(text) {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) {
+    bytes[i] = text.charCodeAt(i);
+  }
+  return bytes;
+}
+
 /* The number below 2^32 that digits make, else -1. */
 function numberOf(id) {
-  if (!id.length || id.length > MAX_DIGITS || id.some((digit) => digit < 48 || digit > 57)) {
-    return -1;
+  let number = id.length && id.length <= MAX_DIGITS ? 0 : -1;
+  for (let i = 0; i < id.length && number >= 0; i++) {
+    number = id[i] < 48 || id[i] > 57 ? -1 : 10 * number + id[i] - 48;
   }
-  const number = id.reduce((sum, digit) => 10 * sum + digit - 48, 0);
   return number < U32 ? number : -1;
 }
 
