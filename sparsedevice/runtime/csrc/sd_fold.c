@@ -351,7 +351,8 @@ static void prefetch_rows(const sd_model *model, const uint32_t *rows, uint32_t 
     }
 }
 
-/* Steps add to a column without looking whether it is below dim, so its sums have room for all. */
+/* add_lane adds to a column without looking whether it is below dim, so its sums have room for all.
+ */
 uint64_t sd_fold_bytes(const sd_model *model) {
     return 34 * (uint64_t)model->dim + 8 * SD_MAX_BYTE_DIM;
 }
@@ -374,8 +375,14 @@ void sd_fold_in(const sd_model *model, const uint32_t *history, uint32_t count, 
     for (uint32_t i = 0; i < dim; i++)
         sum[i] = 0;
     for (uint32_t i = 0; i < count; i++) {
+        sd_cursor at = sd_cursor_at(model, SD_ITEMS, history[i]);
+        double weight = weight_of(model, history[i]);
+        if (at.layout == SD_SLICED && at.kind == SD_INT8) {
+            add_lane(&at, at.lane, dim, weight * (double)at.scale, sum);
+            continue;
+        }
         load_row(model, SD_ITEMS, history[i], &row);
-        row_add(&row, weight_of(model, history[i]), sum);
+        row_add(&row, weight, sum);
     }
     if (rule.kind == SD_RULE_RIDGE) {
         solve(model, rule, history, count, sum, sum + dim, sum + 2 * dim, &row, q);
