@@ -38,15 +38,15 @@ SD_INLINE uint32_t symbol_bytes(const sd_cutter *cutter, uint32_t symbol) {
 /* Where symbols stand that begin with a byte, or with two. */
 static void index_symbols(const sd_cutter *cutter, sd_cut_scratch *scratch) {
     uint32_t pair = 0;
-    for (uint32_t byte = 0; byte <= 256; byte++)
+    for (uint32_t byte = 0; byte < 256; byte++)
         scratch->singles[byte] = SD_NO_SYMBOL;
     for (uint32_t symbol = 0; symbol < cutter->n; symbol++) {
         const uint8_t *bytes = cutter->bytes + symbol_begin(cutter, symbol);
         uint32_t next = 256u * bytes[0]; /* the first two bytes that it comes before */
-        if (symbol_bytes(cutter, symbol) == 1)
-            scratch->singles[bytes[0]] = (uint16_t)symbol;
-        else
+        if (symbol_bytes(cutter, symbol) > 1)
             next += bytes[1] + 1u;
+        else if (scratch->singles[bytes[0]] == SD_NO_SYMBOL) /* of two alike the first */
+            scratch->singles[bytes[0]] = (uint16_t)symbol;
         for (; pair < next; pair++)
             scratch->pairs[pair] = (uint16_t)symbol;
     }
@@ -92,10 +92,9 @@ static uint32_t cut_string(const sd_cutter *cutter, const uint8_t *text, uint32_
             offer(cutter, scratch, from, from + 1, single);
         if (from + 1 == length)
             continue;
+        /* Before the end, byte 255, a symbol of the next single byte may be among them. */
         uint32_t pair = (uint32_t)text[from] << 8 | text[from + 1], hi = scratch->pairs[pair + 1];
         uint32_t lo = scratch->pairs[pair], depth = 2;
-        if (text[from + 1] == 255 && scratch->singles[text[from] + 1] != SD_NO_SYMBOL)
-            hi--; /* comes before the pairs that begin with its byte */
         while (lo < hi) {
             /* The one that ends here comes first. */
             if (symbol_bytes(cutter, lo) == depth)

@@ -44,7 +44,7 @@ typedef struct sd_cut_scratch {
     uint32_t cost[SD_MAX_CUT + 1]; /* bits that the string takes up to here */
     uint16_t last[SD_MAX_CUT + 1]; /* the last of them, in the order of bytes */
     uint16_t pairs[65537];         /* how many symbols come before each two bytes */
-    uint16_t singles[257];         /* the symbol that is one byte; SD_NO_SYMBOL if none */
+    uint16_t singles[256];         /* the symbol that is one byte; SD_NO_SYMBOL if none */
 } sd_cut_scratch;
 
 #define SD_NO_SYMBOL 0xFFFFu
